@@ -1,0 +1,1 @@
+"""Files: embeddings and anchors in HDF5, foreign formats; written whole or not at all."""

@@ -1,0 +1,91 @@
+"""Output files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from damcli.errors import OutputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a path to write to, and rename it to the target when the block ends well.
+
+    Parameters
+    ----------
+    target
+        Where the file shall appear.
+    force
+        Replace a file that stands there already.
+
+    Yields
+    ------
+    Path
+        A new path beside the target, with the same suffixes.
+
+    Raises
+    ------
+    OutputError
+        The target exists, its folder cannot be written, or the disk is full. The
+        target is then as it was, and nothing is left beside it.
+    """
+    check_writable(target, force=force)
+    draft = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
+    try:
+        yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(target)
+    except OSError as error:
+        raise _explain(target, error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_writable(target: Path, *, force: bool) -> None:
+    """Refuse a target that could not be written, before any work is done for it."""
+    if target.is_dir():
+        raise OutputError(f"{target}: is a folder; expected the name of a file to write")
+    if target.exists() and not force:
+        raise OutputError(
+            f"{target}: exists already", hint="choose another name, or replace it with --force"
+        )
+    if not target.parent.is_dir():
+        raise OutputError(
+            f"{target}: its folder {target.parent} does not exist", hint=f"mkdir -p {target.parent}"
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(
+            f"{target}: the folder {target.parent} cannot be written",
+            hint="choose a folder you may write to",
+        )
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the write failed for want of room (HDF5 says so in its text only)."""
+    in_text = re.search(r"errno = (\d+)", str(error))
+    return (error.errno or 0) in _NO_ROOM or (
+        in_text is not None and int(in_text.group(1)) in _NO_ROOM
+    )
+
+
+def _explain(target: Path, error: OSError) -> Exception:
+    if is_disk_full(error):
+        return OutputError(
+            f"{target}: not written, the disk is full",
+            hint="free some space or choose another disk; the file is as it was before",
+        )
+    if isinstance(error, PermissionError):
+        return OutputError(
+            f"{target}: cannot be written ({error.strerror})",
+            hint="choose a folder you may write to",
+        )
+    return error

@@ -1,0 +1,235 @@
+"""Embeddings in memory: unit rows with their ids, subjects and how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.storage.digests import file_digest
+
+Vectors = NDArray[np.float32]
+Names = NDArray[np.object_]
+Rows = NDArray[np.int64]
+
+ROW_NUMBER_IDS = "ids_are_row_numbers"
+MODEL_DIGEST = "model_sha256"
+BLOCK_ROWS = 16_384
+
+
+class EmbeddingSource(Protocol):
+    """What embeddings in memory and embeddings in a file have in common."""
+
+    @property
+    def ids(self) -> Names: ...  # noqa: D102
+    @property
+    def subjects(self) -> Names | None: ...  # noqa: D102
+    @property
+    def norms(self) -> Vectors | None: ...  # noqa: D102
+    @property
+    def groups(self) -> Mapping[str, Names]: ...  # noqa: D102
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def origin(self) -> str: ...  # noqa: D102
+    @property
+    def digest(self) -> str | None: ...  # noqa: D102
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    def __len__(self) -> int: ...
+    def take(self, rows: Rows | slice) -> Embeddings:
+        """Return the named rows, in that order, checked and of unit length."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """N embeddings of dimension D, as rows of unit length.
+
+    Use `Embeddings.from_arrays` to make them from raw network outputs.
+
+    Attributes
+    ----------
+    vectors
+        (N, D) float32, each row of Euclidean length 1.
+    ids
+        (N,) str, unique.
+    subjects
+        (N,) str, who the sample shows, or None where that is not known.
+    norms
+        (N,) float32, the length of each row before it was divided out, > 0; or None.
+    groups
+        Further columns of N str each, by name.
+    attributes
+        How the embeddings were made: model name and digest, preprocessing, command.
+    origin
+        The file they come from, for messages.
+    path
+        That file where there is one.
+    """
+
+    vectors: Vectors
+    ids: Names
+    subjects: Names | None = None
+    norms: Vectors | None = None
+    groups: Mapping[str, Names] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = "embeddings"
+    path: Path | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        vectors: NDArray[Any],
+        ids: Sequence[str] | NDArray[Any] | None = None,
+        subjects: Sequence[str] | NDArray[Any] | None = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        origin: str = "embeddings",
+    ) -> Self:
+        """Make embeddings from raw vectors: check them and divide out their length.
+
+        Parameters
+        ----------
+        vectors
+            (N, D) of any float type.
+        ids
+            N unique names; row numbers where omitted.
+        subjects
+            N names of the people shown.
+        attributes
+            How the vectors were made.
+        origin
+            What to call them in messages.
+
+        Raises
+        ------
+        InputError
+            The shape is wrong, an id stands twice, or a row is zero or not finite.
+        """
+        table = np.asarray(vectors)
+        if table.ndim != 2 or 0 in table.shape:
+            raise InputError(
+                origin, f"vectors of shape {table.shape}; expected (N, D), neither of them 0"
+            )
+        known = dict(attributes or {})
+        if ids is None:
+            known[ROW_NUMBER_IDS] = True
+        names = as_names(np.arange(len(table)) if ids is None else ids)
+        people = None if subjects is None else as_names(subjects)
+        for what, column in (("ids", names), ("subjects", people)):
+            if column is not None and len(column) != len(table):
+                raise InputError(origin, f"{len(column)} {what} for {len(table)} vectors")
+        check_unique(names, origin)
+        unit, norms = unit_rows(table, origin, names)
+        return cls(unit, names, people, norms, attributes=known, origin=origin)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def dim(self) -> int:
+        """D, the length of each embedding."""
+        return int(self.vectors.shape[1])
+
+    @cached_property
+    def digest(self) -> str | None:
+        """SHA-256 of the file they were read from, or None."""
+        return None if self.path is None else file_digest(self.path)
+
+    @cached_property
+    def _index(self) -> Any:
+        import pandas as pd
+
+        return pd.Index(self.ids, dtype=object)
+
+    def rows_of(self, ids: NDArray[Any]) -> Rows:
+        """Find the row of each id, int64; -1 for one that is not there."""
+        return np.asarray(self._index.get_indexer(ids), dtype=np.int64)
+
+    def take(self, rows: Rows | slice) -> Embeddings:
+        """Return the named rows, in that order."""
+        return Embeddings(
+            vectors=self.vectors[rows],
+            ids=self.ids[rows],
+            subjects=None if self.subjects is None else self.subjects[rows],
+            norms=None if self.norms is None else self.norms[rows],
+            groups={name: column[rows] for name, column in self.groups.items()},
+            attributes=self.attributes,
+            origin=self.origin,
+            path=self.path,
+        )
+
+
+def as_names(values: Sequence[Any] | NDArray[Any]) -> Names:
+    """Turn any column into (N,) str objects."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+    return column
+
+
+def check_unique(ids: Names, origin: str) -> None:
+    """Raise on the first id that stands in two rows, naming both."""
+    import pandas as pd
+
+    repeated = pd.Index(ids, dtype=object).duplicated()
+    if not repeated.any():
+        return
+    second = int(np.flatnonzero(repeated)[0])
+    first = int(np.flatnonzero(ids == ids[second])[0])
+    raise InputError(
+        origin,
+        f"id '{ids[second]}' was already given to row {first + 1}; expected each id once "
+        f"({int(repeated.sum())} rows repeat an id)",
+        row=second + 1,
+        hint="give the samples distinct ids, or keep the first of each: "
+        "damcli convert IN -o OUT --drop-duplicates",
+    )
+
+
+def invalid_rows(vectors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark the rows that have no direction: a zero vector, or one with NaN or infinity."""
+    lengths = _lengths(vectors)
+    return np.asarray(~np.isfinite(lengths) | (lengths == 0))
+
+
+def unit_rows(
+    vectors: NDArray[Any], origin: str, ids: Names, rows: Rows | None = None
+) -> tuple[Vectors, Vectors]:
+    """Divide each row by its length; return the unit rows and the lengths, both float32.
+
+    ``rows`` are the places of the vectors in their file, counted from 0, for the message.
+    """
+    lengths = _lengths(vectors)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        first = int(bad[0])
+        what = "all zeros" if lengths[first] == 0 else "not finite (NaN or infinity)"
+        raise InputError(
+            origin,
+            f"the embedding of '{ids[first]}' is {what}; expected a vector with a direction",
+            row=(first if rows is None else int(rows[first])) + 1,
+            hint="drop such rows, counted and named: damcli convert IN -o OUT --drop-invalid",
+        )
+    unit = np.empty(vectors.shape, dtype=np.float32)
+    for block in _blocks(len(vectors)):
+        unit[block] = np.asarray(vectors[block], dtype=np.float64) / lengths[block, None]
+    return unit, lengths.astype(np.float32)
+
+
+def _lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    lengths = np.empty(len(vectors))
+    for block in _blocks(len(vectors)):
+        wide = np.asarray(vectors[block], dtype=np.float64)
+        lengths[block] = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    return lengths
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK_ROWS) for start in range(0, rows, BLOCK_ROWS))

@@ -1,0 +1,234 @@
+"""One door to embeddings in any file: damcli's HDF5 and the foreign formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.storage.anchors import ANCHOR_KINDS, Anchors
+from damcli.storage.digests import file_digest
+from damcli.storage.embeddings import (
+    BLOCK_ROWS,
+    ROW_NUMBER_IDS,
+    Embeddings,
+    Names,
+    Rows,
+    Vectors,
+    as_names,
+    check_unique,
+    invalid_rows,
+    unit_rows,
+)
+from damcli.storage.foreign import read_npy, read_npz, read_parquet
+from damcli.storage.hdf5 import ANCHORS, read_hdf5
+from damcli.storage.tables import RawTable
+
+_READERS = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+}
+
+
+class EmbeddingFile:
+    """Embeddings in a file, of which the vectors are read only when asked for.
+
+    Parameters
+    ----------
+    path
+        A damcli HDF5 file, ``.npy`` with a list of ids beside it, ``.npz``, Parquet,
+        or an HDF5 file with ``vectors`` and ``image_names``.
+    ids_file
+        The ids of an ``.npy``, one a line, optionally with the subject after a comma;
+        by default the file of the same name that ends in ``.ids.csv`` or ``.ids.txt``.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, damaged, or not of a known layout.
+    """
+
+    def __init__(self, path: Path, ids_file: Path | None = None) -> None:
+        self._raw = _read_raw(path, ids_file)
+        self.path = path
+        self.origin = str(path)
+        self.attributes: dict[str, Any] = dict(self._raw.attributes)
+        self.format = self._raw.format
+        self.dtype = str(self._raw.vectors.dtype)
+        rows = len(self._raw.vectors)
+        if self._raw.ids is None:
+            self.attributes[ROW_NUMBER_IDS] = True
+        self.ids: Names = as_names(range(rows) if self._raw.ids is None else self._raw.ids)
+        self.subjects: Names | None = (
+            None if self._raw.subjects is None else as_names(self._raw.subjects)
+        )
+        self.groups: Mapping[str, Names] = {
+            name: as_names(column) for name, column in self._raw.groups.items()
+        }
+        self._check_columns(rows)
+
+    def _check_columns(self, rows: int) -> None:
+        columns = {"ids": self.ids, "subjects": self.subjects, "norms": self._raw.norms}
+        for what, column in {**columns, **self.groups}.items():
+            if column is not None and len(column) != rows:
+                raise InputError(
+                    self.origin, f"{len(column)} {what} for {rows} embeddings; expected as many"
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        """D, the length of each embedding."""
+        return int(self._raw.vectors.shape[1])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return file_digest(self.path)
+
+    @cached_property
+    def norms(self) -> Vectors:
+        """The length of each vector before normalisation: as stored, else as measured."""
+        if self._raw.norms is not None:
+            return np.asarray(self._raw.norms, dtype=np.float32)
+        blocks = [self._unit(start)[1] for start in range(0, len(self), BLOCK_ROWS)]
+        return np.concatenate(blocks)
+
+    def invalid(self) -> Rows:
+        """Find the rows without a direction: zero vectors, NaN or infinity."""
+        marks = [
+            invalid_rows(self._raw.vectors[start : start + BLOCK_ROWS])
+            for start in range(0, len(self), BLOCK_ROWS)
+        ]
+        return np.flatnonzero(np.concatenate(marks)).astype(np.int64)
+
+    def duplicates(self) -> Rows:
+        """Find the rows whose id an earlier row has."""
+        import pandas as pd
+
+        return np.flatnonzero(pd.Index(self.ids, dtype=object).duplicated()).astype(np.int64)
+
+    def take(self, rows: Rows | slice) -> Embeddings:
+        """Read the named rows, in that order, checked and of unit length."""
+        wanted = np.arange(len(self), dtype=np.int64)[rows]
+        vectors, norms = self._gather(wanted)
+        return Embeddings(
+            vectors=vectors,
+            ids=self.ids[wanted],
+            subjects=None if self.subjects is None else self.subjects[wanted],
+            norms=norms if self._raw.norms is None else self.norms[wanted],
+            groups={name: column[wanted] for name, column in self.groups.items()},
+            attributes=self.attributes,
+            origin=self.origin,
+            path=self.path,
+        )
+
+    def load(self) -> Embeddings:
+        """Read everything; the ids must be unique."""
+        check_unique(self.ids, self.origin)
+        return self.take(slice(None))
+
+    def _gather(self, wanted: Rows) -> tuple[Vectors, Vectors]:
+        """Read block by block, so that a small draw from a large file stays small."""
+        vectors = np.empty((len(wanted), self.dim), dtype=np.float32)
+        norms = np.empty(len(wanted), dtype=np.float32)
+        order = np.argsort(wanted, kind="stable")
+        inside = wanted[order]
+        for start in range(0, len(self), BLOCK_ROWS):
+            low, high = np.searchsorted(inside, [start, start + BLOCK_ROWS])
+            if low == high:
+                continue
+            unit, lengths = self._unit(start, inside[low:high] - start)
+            vectors[order[low:high]] = unit
+            norms[order[low:high]] = lengths
+        return vectors, norms
+
+    def _unit(self, start: int, inside: Rows | slice = slice(None)) -> tuple[Vectors, Vectors]:
+        """Read the block that begins at ``start``, or the rows ``inside`` of it."""
+        try:
+            block: NDArray[Any] = np.asarray(self._raw.vectors[start : start + BLOCK_ROWS])
+        except OSError as error:
+            raise InputError(
+                self.origin, f"damaged near row {start + 1} ({error})", hint="make the file anew"
+            ) from error
+        rows = np.arange(start, start + len(block), dtype=np.int64)[inside]
+        return unit_rows(block[inside], self.origin, self.ids[rows], rows)
+
+
+def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
+    if not path.exists():
+        raise InputError(str(path), "no such file", hint="check the name")
+    if path.is_dir():
+        raise InputError(str(path), "is a folder; expected a file of embeddings")
+    if path.stat().st_size == 0:
+        raise InputError(str(path), "is empty; expected a file of embeddings")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            str(path),
+            f"unknown kind of file '{path.suffix}'; expected one of {', '.join(_READERS)}",
+            hint="see docs/formats.md for the layouts that damcli reads",
+        )
+    raw = reader(path, ids_file) if reader is read_npy else reader(path)
+    if raw.vectors.ndim != 2 or 0 in raw.vectors.shape:
+        raise InputError(
+            str(path), f"embeddings of shape {raw.vectors.shape}; expected (N, D), neither 0"
+        )
+    return raw
+
+
+def open_embeddings(path: Path | str, ids_file: Path | None = None) -> EmbeddingFile:
+    """Open a file of embeddings without reading the vectors; see `EmbeddingFile`."""
+    return EmbeddingFile(Path(path), ids_file)
+
+
+def read_embeddings(path: Path | str) -> Embeddings:
+    """Read a file of embeddings, of any layout that damcli knows, into memory.
+
+    Parameters
+    ----------
+    path
+        damcli HDF5, ``.npy`` + ids, ``.npz``, Parquet, or HDF5 with ``vectors`` and
+        ``image_names``.
+
+    Returns
+    -------
+    Embeddings
+        (N, D) float32 rows of unit length with their ids.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, an id stands twice, or a row has no direction.
+    """
+    return open_embeddings(path).load()
+
+
+def read_anchors(path: Path | str) -> Anchors:
+    """Read an anchor set that ``damcli build-anchors`` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is not an anchor set.
+    """
+    source = open_embeddings(path)
+    if source.format != ANCHORS or source.attributes.get("kind") not in ANCHOR_KINDS:
+        raise InputError(
+            str(path),
+            f"holds {source.format}; expected an anchor set",
+            hint=f"damcli build-anchors {path} -o anchors.h5 --kind real-db",
+        )
+    return replace(Anchors.of(source.load()), path=Path(path))
