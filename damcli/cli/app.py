@@ -1,0 +1,89 @@
+"""The ``damcli`` command: its subcommands, and the one place where errors become messages."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from damcli import __version__
+from damcli.cli import build_anchors, convert, demo, evaluate, info, pairs, score
+from damcli.cli.console import report_error
+from damcli.errors import UserError
+from damcli.storage.atomic import is_disk_full
+
+EXIT_BAD_DATA = 1
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="damcli",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+PANELS = {
+    "Pipeline": {"build-anchors": build_anchors.build_anchors, "score": score.score},
+    "Evaluation": {"evaluate": evaluate.evaluate},
+    "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
+    "Start here": {"demo": demo.demo},
+}
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"damcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def damcli(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Better verification from the embeddings you already have, without retraining."""
+
+
+def main() -> None:
+    """Run the command line; every fault of the input ends in one message and exit code 1."""
+    try:
+        app()
+        sys.stdout.flush()
+    except UserError as error:
+        report_error(str(error), error.hint)
+        sys.exit(EXIT_BAD_DATA)
+    except KeyboardInterrupt:
+        report_error("interrupted; no output was written", None)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        _drop_stdout()
+        sys.exit(EXIT_BAD_DATA)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        _drop_stdout()
+        report_error(
+            f"no room left on the disk ({error.filename or 'stdout or a temporary file'})",
+            "free some space; TMPDIR=FOLDER moves the temporary files",
+        )
+        sys.exit(EXIT_BAD_DATA)
+    except MemoryError as error:
+        report_error(f"out of memory ({error})", "give the command less at a time")
+        sys.exit(EXIT_BAD_DATA)
+
+
+def _drop_stdout() -> None:
+    """Keep Python from flushing once more, in vain, what nobody reads."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise

@@ -1,0 +1,97 @@
+"""What goes to stderr: progress, messages, errors. stdout is for data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from damcli.errors import UserError
+
+Advance = Callable[[int], None]
+
+
+def report_error(found: str, hint: str | None) -> None:
+    """Print an error and what to do about it."""
+    print(f"error: {found}", file=sys.stderr)
+    if hint is not None:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+class Messages:
+    """Messages and progress bars on stderr.
+
+    Parameters
+    ----------
+    quiet
+        Leave out everything but warnings and errors.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Print a message."""
+        if not self._quiet:
+            print(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """Print what the user must know, even with --quiet."""
+        print(f"warning: {text}", file=sys.stderr)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, unit: str) -> Iterator[Advance]:
+        """Show a bar with rate and time left, where stderr is a terminal."""
+        if self._quiet or not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(show_speed=True),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        ) as bar:
+            task = bar.add_task(what, total=total, rate="")
+
+            def advance(done: int) -> None:
+                bar.advance(task, done)
+                speed = bar.tasks[task].speed
+                if speed:
+                    bar.update(task, rate=f"{speed:,.0f} {unit}/s")
+
+            yield advance
+
+
+def usage_error(text: str) -> Exception:
+    """Make the error for options that do not go together (exit code 2)."""
+    import typer
+
+    return typer.BadParameter(text)
+
+
+def parse_number_list(text: str, option: str) -> tuple[float, ...]:
+    """Read ``1e-4,1e-3``.
+
+    Raises
+    ------
+    UserError
+        An entry is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(
+            f"{option} {text}: expected numbers separated by commas", hint=f"{option} 1e-4,1e-3"
+        ) from error

@@ -1,0 +1,5 @@
+"""From scored pairs to ROC points, EER, accuracy, and how sure one can be of each."""
+
+from damcli.evaluation.evaluate import DEFAULT_FARS, Evaluation, evaluate
+
+__all__ = ["DEFAULT_FARS", "Evaluation", "evaluate"]

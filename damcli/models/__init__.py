@@ -1,0 +1,1 @@
+"""Face-recognition models: what their checkpoints hold."""

@@ -1,0 +1,1 @@
+"""Where pairs come from: lists in files, and the subjects of the embeddings themselves."""

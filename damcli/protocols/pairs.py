@@ -1,0 +1,164 @@
+"""Pair lists: ``probe_id,reference_id[,label[,fold, group…]]`` and speaker trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.protocols.batches import TextTable
+from damcli.protocols.columns import LABELS, Layout, bad_label, layout_of
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of few different strings: ``names[codes]``."""
+
+    codes: NDArray[np.int64]
+    names: NDArray[np.object_]
+
+    @property
+    def values(self) -> NDArray[np.object_]:
+        """The column itself."""
+        return self.names[self.codes]
+
+
+@dataclass(frozen=True)
+class PairChunk:
+    """Consecutive pairs of a list.
+
+    Attributes
+    ----------
+    first_row
+        The number of the first pair in its file, as messages count.
+    probes, references
+        The ids.
+    labels
+        int8, 1 genuine, 0 impostor; or None.
+    folds, groups
+        Further columns.
+    """
+
+    first_row: int
+    probes: Coded
+    references: Coded
+    labels: NDArray[np.int8] | None
+    folds: Coded | None
+    groups: Mapping[str, Coded]
+
+    def __len__(self) -> int:
+        return len(self.probes.codes)
+
+
+class PairList:
+    """Pairs in a file, read as a stream, as often as needed.
+
+    Parameters
+    ----------
+    path
+        CSV (header optional), tab-separated, VoxCeleb trials (``1|0 a b``) or Kaldi trials
+        (``a b target|nontarget``), plain or ``.gz``/``.zst``/``.bz2``; Parquet; ``-`` for stdin.
+
+    Raises
+    ------
+    InputError
+        The file is missing or empty, or has fewer than two columns.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._table = TextTable(str(path))
+        self.origin = self._table.origin
+        self._layout = layout_of(self._table.first, self.origin)
+        if self._table.is_parquet and not self._layout.header:
+            raise InputError(
+                self.origin,
+                f"columns {', '.join(self._table.first)}; expected probe_id and reference_id",
+                hint="rename the columns",
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the pairs carry labels."""
+        return self._layout.label is not None
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether the pairs carry folds."""
+        return self._layout.fold is not None
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """The further columns."""
+        return tuple(self._layout.groups)
+
+    def chunks(self) -> Iterator[PairChunk]:
+        """Yield the pairs in order.
+
+        Raises
+        ------
+        InputError
+            A row has too few or too many columns, an empty id, or a label that is
+            neither 1 nor 0; or there is no row at all.
+        """
+        layout = self._layout
+        row = 1 + int(layout.header and not self._table.is_parquet)
+        for batch in self._table.batches(layout.names, skip_first=layout.header):
+            if len(batch):
+                yield _chunk(batch, layout, row, self.origin)
+                row += len(batch)
+        if row == 1 + int(layout.header and not self._table.is_parquet):
+            raise InputError(self.origin, "holds a header but no pairs")
+
+
+def _chunk(batch: Any, layout: Layout, row: int, origin: str) -> PairChunk:
+    probes, references = (
+        _ids(batch, place, row, origin) for place in (layout.probe, layout.reference)
+    )
+    return PairChunk(
+        first_row=row,
+        probes=probes,
+        references=references,
+        labels=None if layout.label is None else _labels(batch, layout.label, row, origin),
+        folds=None if layout.fold is None else _coded(batch.column(layout.fold)),
+        groups={name: _coded(batch.column(place)) for name, place in layout.groups.items()},
+    )
+
+
+def _coded(column: Any) -> Coded:
+    if column.null_count:
+        column = column.fill_null("")
+    encoded = column.dictionary_encode()
+    return Coded(
+        encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+        encoded.dictionary.to_numpy(zero_copy_only=False),
+    )
+
+
+def _ids(batch: Any, place: int, row: int, origin: str) -> Coded:
+    ids = _coded(batch.column(place))
+    empty = np.flatnonzero(ids.names == "")
+    if len(empty):
+        at = int(np.flatnonzero(ids.codes == empty[0])[0])
+        raise InputError(origin, "an empty id; expected two ids", row=row + at)
+    return ids
+
+
+def _labels(batch: Any, place: int, row: int, origin: str) -> NDArray[np.int8]:
+    cells = _coded(batch.column(place))
+    values = np.array([LABELS.get(name.strip().lower(), -1) for name in cells.names], dtype=np.int8)
+    labels = values[cells.codes]
+    wrong = np.flatnonzero(labels < 0)
+    if len(wrong):
+        at = int(wrong[0])
+        raise bad_label(origin, str(cells.values[at]), row + at)
+    return np.asarray(labels, dtype=np.int8)
+
+
+def read_pairs(path: Path | str) -> PairList:
+    """Open a pair list; see `PairList`."""
+    return PairList(path)

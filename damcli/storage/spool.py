@@ -1,0 +1,47 @@
+"""Records kept for a second look: in memory while they are few, in a temporary file after."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+_MEMORY_BYTES = 64 << 20
+
+
+class Spool:
+    """An append-only list of fixed-size records that is read back in chunks, many times.
+
+    Parameters
+    ----------
+    dtype
+        The structured type of one record.
+    """
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115
+        self._records = 0
+
+    def __len__(self) -> int:
+        return self._records
+
+    def append(self, records: NDArray[Any]) -> None:
+        """Add records of the spool's type."""
+        self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(records).tobytes())
+        self._records += len(records)
+
+    def chunks(self, records: int) -> Iterator[NDArray[Any]]:
+        """Yield all records in order, at most so many at a time."""
+        for start in range(0, self._records, records):
+            self._file.seek(start * self.dtype.itemsize)
+            count = min(records, self._records - start)
+            yield np.frombuffer(self._file.read(count * self.dtype.itemsize), dtype=self.dtype)
+
+    def close(self) -> None:
+        """Give the memory or the temporary file back."""
+        self._file.close()
