@@ -1,5 +1,73 @@
-"""Better verification from the embeddings you already have."""
+"""Better verification from the embeddings you already have.
 
+The names below are the Python API; the commands are made of the same calls.
+"""
+
+from __future__ import annotations
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from damcli.anchors import NearDuplicates, build_anchors
+    from damcli.evaluation import Evaluation, evaluate
+    from damcli.lid import log_lid
+    from damcli.metrics import log_dam
+    from damcli.protocols.pairs import read_pairs
+    from damcli.scoring.all_pairs import all_pairs
+    from damcli.scoring.score import score
+    from damcli.storage.anchors import Anchors
+    from damcli.storage.embeddings import Embeddings
+    from damcli.storage.files import open_embeddings, read_anchors, read_embeddings
+    from damcli.storage.hdf5 import write_embeddings
 
 __version__ = version("damcli")
+
+# Imported when first used, so that `damcli --help` does not wait for numpy.
+_HOMES = {
+    "Anchors": "damcli.storage.anchors",
+    "Embeddings": "damcli.storage.embeddings",
+    "Evaluation": "damcli.evaluation",
+    "NearDuplicates": "damcli.anchors",
+    "all_pairs": "damcli.scoring.all_pairs",
+    "build_anchors": "damcli.anchors",
+    "evaluate": "damcli.evaluation",
+    "log_dam": "damcli.metrics",
+    "log_lid": "damcli.lid",
+    "open_embeddings": "damcli.storage.files",
+    "read_anchors": "damcli.storage.files",
+    "read_embeddings": "damcli.storage.files",
+    "read_pairs": "damcli.protocols.pairs",
+    "score": "damcli.scoring.score",
+    "write_embeddings": "damcli.storage.hdf5",
+}
+
+__all__ = [
+    "Anchors",
+    "Embeddings",
+    "Evaluation",
+    "NearDuplicates",
+    "__version__",
+    "all_pairs",
+    "build_anchors",
+    "evaluate",
+    "log_dam",
+    "log_lid",
+    "open_embeddings",
+    "read_anchors",
+    "read_embeddings",
+    "read_pairs",
+    "score",
+    "write_embeddings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'damcli' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

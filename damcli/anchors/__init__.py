@@ -1,5 +1,5 @@
 """Anchors: choosing the embeddings that stand for other people."""
 
-from damcli.anchors.selection import Dropped, build_anchors
+from damcli.anchors.selection import Dropped, NearDuplicates, build_anchors
 
-__all__ = ["Dropped", "build_anchors"]
+__all__ = ["Dropped", "NearDuplicates", "build_anchors"]

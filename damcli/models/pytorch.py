@@ -57,7 +57,7 @@ def _load_torch(path: Path, torch: Any) -> Any:
             ) from error
         if "Weights only load failed" in str(error):
             # torch's text goes on to advise loading it unsafely, which no message of ours may
-            reason = re.search(r"WeightsUnpickler error: (.*)", str(error))
+            reason = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
             raise ValueError(reason[1] if reason else "not a pickle of plain tensors") from error
         raise
 

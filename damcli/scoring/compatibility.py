@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from damcli.errors import InputError
 from damcli.lid.neighbours import same_source
 from damcli.storage.anchors import Anchors
-from damcli.storage.embeddings import MODEL_DIGEST, ROW_NUMBER_IDS, Embeddings, Names, Rows
+from damcli.storage.embeddings import MODEL_DIGEST, ROW_NUMBER_IDS, Embeddings, Names
 
 
 def check_same_space(first: Embeddings, second: Embeddings, *, allow_mixed_models: bool) -> None:
@@ -64,11 +62,3 @@ def check_disjoint(used: Embeddings, anchors: Anchors) -> None:
                 hint=f"build the anchors with --exclude-{what}s, or score with --allow-overlap, "
                 "which skips each face's own anchors",
             )
-
-
-def used_rows(count: int, *columns: Rows) -> Rows:
-    """Return which of ``count`` rows occur in any of the columns, sorted."""
-    seen = np.zeros(count, dtype=bool)
-    for column in columns:
-        seen[column] = True
-    return np.flatnonzero(seen).astype(np.int64)

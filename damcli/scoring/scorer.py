@@ -17,11 +17,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LidSettings:
-    """How DAM is taken: neighbours, scale, and the form of Eq. 3."""
+    """How DAM is taken: neighbours, scale, form of Eq. 3, and whether its log is given."""
 
     k: int = 10
     s: float = 1.0
     combine: Combination = "sum"
+    linear: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ class Scorer:
         ]
 
     def _dam(self, cosine: Floats, probe_log_lid: Floats, reference_log_lid: Floats) -> Floats:
-        return log_dam(
+        scores = log_dam(
             cosine,
             probe_log_lid,
             reference_log_lid,
             s=self.settings.s,
             combine=self.settings.combine,
         )
+        return np.exp(scores) if self.settings.linear else scores

@@ -54,6 +54,9 @@ def check_writable(target: Path, *, force: bool) -> None:
     """Refuse a target that could not be written, before any work is done for it."""
     if target.is_dir():
         raise OutputError(f"{target}: is a folder; expected the name of a file to write")
+    if target.exists() and not target.is_file():
+        # A rename would put a plain file in the place of, say, /dev/null.
+        raise OutputError(f"{target}: is not a plain file; expected the name of a file to write")
     if target.exists() and not force:
         raise OutputError(
             f"{target}: exists already", hint="choose another name, or replace it with --force"
@@ -70,14 +73,15 @@ def check_writable(target: Path, *, force: bool) -> None:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether the write failed for want of room (HDF5 says so in its text only)."""
-    in_text = re.search(r"errno = (\d+)", str(error))
-    return (error.errno or 0) in _NO_ROOM or (
-        in_text is not None and int(in_text.group(1)) in _NO_ROOM
-    )
+    """Whether the write failed for want of room."""
+    if error.errno is not None:
+        return error.errno in _NO_ROOM
+    # HDF5 and Arrow give the number in the text only; numpy says how much it got rid of.
+    said = re.search(r"errno =? ?(\d+)", str(error))
+    return "requested and" in str(error) if said is None else int(said.group(1)) in _NO_ROOM
 
 
-def _explain(target: Path, error: OSError) -> Exception:
+def _explain(target: Path, error: OSError) -> OutputError:
     if is_disk_full(error):
         return OutputError(
             f"{target}: not written, the disk is full",
@@ -88,4 +92,7 @@ def _explain(target: Path, error: OSError) -> Exception:
             f"{target}: cannot be written ({error.strerror})",
             hint="choose a folder you may write to",
         )
-    return error
+    return OutputError(
+        f"{target}: not written ({error.strerror or error})",
+        hint="check the name and the disk; the file is as it was before",
+    )

@@ -111,18 +111,16 @@ class Embeddings:
         Raises
         ------
         InputError
-            The shape is wrong, an id stands twice, or a row is zero or not finite.
+            The shape is wrong, an id is empty or stands twice, or a row is zero or not
+            finite.
         """
         table = np.asarray(vectors)
-        if table.ndim != 2 or 0 in table.shape:
-            raise InputError(
-                origin, f"vectors of shape {table.shape}; expected (N, D), neither of them 0"
-            )
+        check_table(table, origin)
         known = dict(attributes or {})
         if ids is None:
             known[ROW_NUMBER_IDS] = True
-        names = as_names(np.arange(len(table)) if ids is None else ids)
-        people = None if subjects is None else as_names(subjects)
+        names = as_names(range(len(table))) if ids is None else named(ids, "id", origin)
+        people = None if subjects is None else named(subjects, "subject", origin)
         for what, column in (("ids", names), ("subjects", people)):
             if column is not None and len(column) != len(table):
                 raise InputError(origin, f"{len(column)} {what} for {len(table)} vectors")
@@ -174,6 +172,62 @@ def as_names(values: Sequence[Any] | NDArray[Any]) -> Names:
     return column
 
 
+def named(values: Sequence[Any] | NDArray[Any], what: str, origin: str) -> Names:
+    """Turn ids or subjects into (N,) str objects, each of which names something.
+
+    Empty, missing and fractional values are refused: they would make one person of all
+    the rows whose subject is unknown.
+    """
+    if isinstance(values, np.ndarray) and (values.ndim != 1 or values.dtype.kind not in "OSTUiu"):
+        raise InputError(
+            origin,
+            f"{what} column of type {values.dtype} and shape {values.shape}; expected one text "
+            "or whole number a row",
+        )
+    column = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        try:
+            column[place] = _name(value)
+        except ValueError as error:
+            raise InputError(
+                origin,
+                f"{what} {value!a} {error}; expected text or a whole number",
+                row=place + 1,
+                hint=f"give every row its {what}"
+                + ("" if what == "id" else ", or leave the column out"),
+            ) from error
+    return column
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, bytes | str):
+        name = str(value, "utf-8") if isinstance(value, bytes) else str(value)
+        if not name:
+            raise ValueError("is empty")
+        if "\0" in name:  # HDF5 would cut the text there
+            raise ValueError("holds a NUL character")
+        if not name.isascii():
+            name.encode()  # file names of other encodings come as lone surrogates
+        return name
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(int(value))
+    raise ValueError("is neither")
+
+
+def check_table(vectors: Any, origin: str) -> None:
+    """Raise unless the vectors, in memory or on disk, are an (N, D) table of real numbers."""
+    if len(vectors.shape) != 2 or 0 in vectors.shape:
+        raise InputError(
+            origin, f"vectors of shape {vectors.shape}; expected (N, D), neither of them 0"
+        )
+    if np.dtype(vectors.dtype).kind not in "fiu":
+        raise InputError(
+            origin,
+            f"vectors of type {vectors.dtype}; expected real numbers",
+            hint="save them as float32",
+        )
+
+
 def check_unique(ids: Names, origin: str) -> None:
     """Raise on the first id that stands in two rows, naming both."""
     import pandas as pd
@@ -195,8 +249,8 @@ def check_unique(ids: Names, origin: str) -> None:
 
 def invalid_rows(vectors: NDArray[Any]) -> NDArray[np.bool_]:
     """Mark the rows that have no direction: a zero vector, or one with NaN or infinity."""
-    lengths = _lengths(vectors)
-    return np.asarray(~np.isfinite(lengths) | (lengths == 0))
+    norms = row_lengths(vectors).astype(np.float32)
+    return np.asarray(~np.isfinite(norms) | (norms == 0))
 
 
 def unit_rows(
@@ -206,30 +260,56 @@ def unit_rows(
 
     ``rows`` are the places of the vectors in their file, counted from 0, for the message.
     """
-    lengths = _lengths(vectors)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    lengths = row_lengths(vectors)
+    norms = lengths.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if len(bad):
         first = int(bad[0])
-        what = "all zeros" if lengths[first] == 0 else "not finite (NaN or infinity)"
         raise InputError(
             origin,
-            f"the embedding of '{ids[first]}' is {what}; expected a vector with a direction",
+            f"the embedding of '{ids[first]}' is {_fault(vectors[first])}; expected a vector "
+            "with a direction",
             row=(first if rows is None else int(rows[first])) + 1,
             hint="drop such rows, counted and named: damcli convert IN -o OUT --drop-invalid",
         )
     unit = np.empty(vectors.shape, dtype=np.float32)
     for block in _blocks(len(vectors)):
         unit[block] = np.asarray(vectors[block], dtype=np.float64) / lengths[block, None]
-    return unit, lengths.astype(np.float32)
+    return unit, norms
 
 
-def _lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
+def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the Euclidean length of each row, infinite or 0 where float32 cannot hold it."""
     lengths = np.empty(len(vectors))
-    for block in _blocks(len(vectors)):
-        wide = np.asarray(vectors[block], dtype=np.float64)
-        lengths[block] = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    return lengths
+    # The overflow of a row is reported by its row; numpy's warning would not name it.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for block in _blocks(len(vectors)):
+            wide = np.asarray(vectors[block], dtype=np.float64)
+            lengths[block] = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        norms = lengths.astype(np.float32)
+    return np.where(np.isfinite(norms) & (norms > 0), lengths, norms.astype(np.float64))
+
+
+def _fault(row: NDArray[Any]) -> str:
+    if not np.isfinite(row).all():
+        return "not finite (NaN or infinity)"
+    return "of a length that float32 cannot hold" if row.any() else "all zeros"
 
 
 def _blocks(rows: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK_ROWS) for start in range(0, rows, BLOCK_ROWS))
+
+
+def subject_codes(probes: Names, references: Names) -> tuple[Rows, Rows, int]:
+    """Number the subjects of two sides, in the order of their names.
+
+    Returns
+    -------
+    probe_codes, reference_codes : ndarray
+        (N,) and (M,) int64, equal where the subject is.
+    count : int
+        How many subjects there are.
+    """
+    names, codes = np.unique(np.concatenate([probes, references]).astype(str), return_inverse=True)
+    split = len(probes)
+    return codes[:split].astype(np.int64), codes[split:].astype(np.int64), len(names)

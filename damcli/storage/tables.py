@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from damcli.errors import InputError
+from damcli.errors import InputError, UserError
 
 ID_NAMES = ("id", "ids", "image_names", "names", "filenames", "paths", "image_id")
 SUBJECT_NAMES = ("subject", "subjects", "subject_id", "identity", "person_id", "label", "labels")
 NORM_NAMES = ("norm", "norms")
 VECTOR_NAMES = ("embedding", "embeddings", "vectors", "features", "feature", "X")
+GROUP_PREFIX = "group/"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,22 @@ class RawTable:
     norms: Any = None
     groups: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def reading(origin: str, what: str = "cannot be read", *, hint: str | None = None) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one `InputError`.
+
+    numpy, h5py, pyarrow and zipfile raise nearly every built-in exception on hostile
+    bytes, so a list of them would always miss one.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(origin, f"{what} ({said})", hint=hint) from error
 
 
 def find_column(names: list[str], known: tuple[str, ...]) -> str | None:
@@ -43,3 +61,10 @@ def require_vectors(names: list[str], origin: str) -> str:
             hint="rename the column or array that holds the (N, D) vectors",
         )
     return found
+
+
+def group_columns(names: list[str]) -> dict[str, str]:
+    """Return the names of the group columns, each with the name of its group."""
+    return {
+        name: name.removeprefix(GROUP_PREFIX) for name in names if name.startswith(GROUP_PREFIX)
+    }

@@ -1,0 +1,292 @@
+"""``damcli score``: pairs in, scores and the ROC/TAR tables out."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from damcli.cli.console import Messages, parse_number_list, usage_error
+
+if TYPE_CHECKING:
+    from damcli.evaluation import Evaluation
+    from damcli.scoring.all_pairs import AllPairScores
+    from damcli.scoring.score import ListedScores
+    from damcli.scoring.table import ScoredChunk
+
+DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
+STDOUT = "-"
+
+
+class Combine(StrEnum):
+    """How the two LIDs meet."""
+
+    SUM = "sum"
+    PRODUCT = "product"
+
+
+def score(
+    pairs: Annotated[
+        str | None,
+        typer.Argument(
+            help="Pair list: probe_id,reference_id[,label]; CSV, .gz, .zst, Parquet, "
+            "speaker trials; - for stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    embeddings: Annotated[
+        Path, typer.Option("--embeddings", "-e", help="Embeddings of the probes.")
+    ],
+    gallery: Annotated[
+        Path | None, typer.Option(help="Embeddings of the references, if in another file.")
+    ] = None,
+    anchors: Annotated[
+        Path | None,
+        typer.Option("--anchors", "-a", help="Anchor set; without one: cosine alone."),
+    ] = None,
+    all_pairs: Annotated[
+        bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
+    ] = False,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Anchors in the LID.")] = 10,
+    s: Annotated[float, typer.Option("-s", help="Scale of Eq. 3, above 0.")] = 1.0,
+    combine: Annotated[
+        Combine, typer.Option(help="Eq. 3, or the product form of Sec. 4.6.")
+    ] = Combine.SUM,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Write Eq. 3 itself, not its logarithm.")
+    ] = False,
+    far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    skip_missing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-missing/--strict",
+            help="Leave out pairs without an embedding, counted and named; or refuse them.",
+        ),
+    ] = False,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option("--allow-overlap", help="Anchors may show scored people; each skips its own."),
+    ] = False,
+    allow_mixed_models: Annotated[
+        bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
+    ] = False,
+    chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 18,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Score pairs by cosine and DAM; with labels, print TAR@FAR, EER and accuracy of both.
+
+    Example: damcli score pairs.csv -e emb.h5 -a anchors.h5 -o scores.csv
+    """
+    if (pairs is None) != all_pairs:
+        raise usage_error("give either a pair list or --all-pairs")
+    if as_json and as_csv:
+        raise usage_error("--json and --csv exclude each other")
+    if output == STDOUT and (as_json or as_csv):
+        raise usage_error("-o - and --json or --csv would both write to stdout")
+    if not 0 < s < float("inf"):
+        raise usage_error(f"-s {s:g}: expected a number above 0")
+    fars = parse_number_list(far, "--far")
+    if output is not None and output != STDOUT:
+        _check_output(Path(output), force)
+    messages = Messages(quiet=quiet)
+    sides = _read_sides(embeddings, gallery, anchors, k, messages)
+    scores = _score(
+        pairs,
+        sides,
+        messages,
+        k=k,
+        s=s,
+        combine=combine.value,
+        linear=linear,
+        skip_missing=skip_missing,
+        allow_overlap=allow_overlap,
+        allow_mixed_models=allow_mixed_models,
+        chunk_pairs=chunk_size,
+    )
+    _report_missing(scores, output, force, messages)
+    settings = {"k": k, "s": s, "combine": combine.value, "linear": linear}
+    about = {"digests": _digests(pairs, sides), "settings": settings}
+    matches = _write_and_match(scores, output, force, about, messages)
+    if matches is None:
+        return
+    evaluation = _evaluate(matches, fars, resamples, seed, messages)
+    _print(evaluation, about, as_json, as_csv, to_stderr=output == STDOUT)
+
+
+def _check_output(target: Path, force: bool) -> None:
+    from damcli.scoring.table import check_suffix
+    from damcli.storage.atomic import check_writable
+
+    check_suffix(target)
+    check_writable(target, force=force)
+
+
+def _read_sides(
+    embeddings: Path, gallery: Path | None, anchors: Path | None, k: int, messages: Messages
+) -> dict[str, Any]:
+    from damcli.storage.files import read_anchors, read_embeddings
+
+    sides: dict[str, Any] = {"embeddings": read_embeddings(embeddings)}
+    sides["gallery"] = None if gallery is None else read_embeddings(gallery)
+    sides["anchors"] = None if anchors is None else read_anchors(anchors)
+    if sides["anchors"] is not None:
+        found = sides["anchors"]
+        messages.say(f"{len(found):,} {found.kind} anchors from {anchors}")
+        if len(found) < k:
+            messages.warn(f"{anchors}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
+        if "looked_at_evaluation_set" in found.attributes:
+            messages.say(
+                "these anchors were cleared of near-duplicates of "
+                f"{found.attributes['looked_at_evaluation_set']}"
+            )
+    return sides
+
+
+def _score(
+    pairs: str | None, sides: dict[str, Any], messages: Messages, **options: Any
+) -> ListedScores | AllPairScores:
+    from damcli.protocols.pairs import read_pairs
+    from damcli.scoring.all_pairs import all_pairs
+    from damcli.scoring.score import score as score_pairs
+
+    gallery = sides["gallery"]
+    source = all_pairs(sides["embeddings"], gallery) if pairs is None else read_pairs(pairs)
+    with (
+        messages.progress("reading pairs", None, "pairs") as reading,
+        messages.progress("LID", len(sides["embeddings"]), "embeddings") as searching,
+    ):
+        return score_pairs(
+            source,
+            sides["embeddings"],
+            sides["anchors"],
+            gallery=gallery,
+            reading=reading,
+            searching=searching,
+            **options,
+        )
+
+
+def _report_missing(
+    scores: ListedScores | AllPairScores, output: str | None, force: bool, messages: Messages
+) -> None:
+    missing = getattr(scores, "missing", [])
+    if not missing:
+        return
+    first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
+    messages.warn(
+        f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
+        f"embedding: {first}{' …' if len(missing) > 3 else ''}"
+    )
+    if output is None or output == STDOUT:
+        return
+    import csv
+
+    from damcli.storage.atomic import atomic_output
+
+    rejects = Path(output).with_name(Path(output).name.split(".")[0] + ".rejects.csv")
+    with (
+        atomic_output(rejects, force=force) as draft,
+        draft.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("row", "probe_id", "reference_id", "missing_id"))
+        writer.writerows(missing)
+    messages.say(f"they are listed in {rejects}")
+
+
+def _digests(pairs: str | None, sides: dict[str, Any]) -> dict[str, str | None]:
+    from damcli.storage.digests import file_digest
+
+    digests = {role: side.digest for role, side in sides.items() if side is not None}
+    if pairs is not None and pairs != STDOUT:
+        digests["pairs"] = file_digest(Path(pairs))
+    return digests
+
+
+def _write_and_match(
+    scores: ListedScores | AllPairScores,
+    output: str | None,
+    force: bool,
+    about: dict[str, Any],
+    messages: Messages,
+) -> Any:
+    """Write the scores where that is wanted; return them for evaluation if they have labels."""
+    from damcli.scoring.table import score_file
+
+    if output is None and scores.labelled:
+        return _match(scores, None, messages)
+    to_stdout = output is None or output == STDOUT
+    target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
+    flat = {"damcli." + name: str(value) for part in about.values() for name, value in part.items()}
+    with score_file(
+        target, scores.scorer.probes, scores.scorer.references, force=force, about=flat
+    ) as write:
+        matches = _match(scores, write, messages)
+    if not to_stdout:
+        messages.say(f"wrote {len(scores):,} scores to {output}")
+    return matches
+
+
+def _match(scores: ListedScores | AllPairScores, write: Any, messages: Messages) -> Any:
+    from damcli.scoring.score import ListedScores
+
+    with messages.progress("scoring", len(scores), "pairs") as advance:
+
+        def take(chunk: ScoredChunk) -> None:
+            if write is not None:
+                write(chunk)
+            advance(len(chunk.probe_rows))
+
+        if isinstance(scores, ListedScores) and scores.labelled:
+            return scores.matches(take)
+        if write is not None:
+            for chunk in scores.chunks():
+                take(chunk)
+    return scores if scores.labelled else None
+
+
+def _evaluate(
+    matches: Any, fars: tuple[float, ...], resamples: int, seed: int, messages: Messages
+) -> Evaluation:
+    from damcli.evaluation import evaluate
+
+    with messages.progress("evaluating", None, "pairs") as advance:
+        return evaluate(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)
+
+
+def _print(
+    evaluation: Evaluation, about: dict[str, Any], as_json: bool, as_csv: bool, *, to_stderr: bool
+) -> None:
+    import json
+
+    from damcli.reports.documents import as_csv as csv_text
+    from damcli.reports.documents import as_document
+    from damcli.reports.tables import print_report
+
+    if as_json:
+        document = as_document(
+            evaluation,
+            command="score",
+            inputs=about["digests"],
+            settings=about["settings"],
+        )
+        print(json.dumps(document, indent=2))
+    elif as_csv:
+        print(csv_text(evaluation), end="")
+    else:
+        print_report(evaluation, stream=sys.stderr if to_stderr else sys.stdout)

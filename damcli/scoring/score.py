@@ -1,0 +1,227 @@
+"""Scoring in one call: pairs, embeddings and anchors in; scored pairs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.lid import log_lid
+from damcli.metrics.dam import Combination
+from damcli.protocols.pairs import PairList
+from damcli.scoring.all_pairs import AllPairs, AllPairScores
+from damcli.scoring.compatibility import check_disjoint, check_same_space
+from damcli.scoring.matches import MatchSpool
+from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
+from damcli.scoring.scorer import LidSettings, Scorer
+from damcli.scoring.table import ScoredChunk
+from damcli.storage.anchors import Anchors
+from damcli.storage.embeddings import Embeddings, Rows, subject_codes
+
+CHUNK_PAIRS = 1 << 18
+DAM_R = "DAM-R"
+Progress = Callable[[int], None]
+Floats = NDArray[np.float64]
+
+
+class ListedScores:
+    """The scores of a pair list, computed chunk by chunk when they are read."""
+
+    def __init__(self, pairs: ResolvedPairs, scorer: Scorer, chunk_pairs: int) -> None:
+        self._pairs = pairs
+        self._chunk_pairs = chunk_pairs
+        self.scorer = scorer
+        self.metrics = scorer.metrics
+        self.labelled = pairs.labelled
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    @property
+    def missing(self) -> list[Missing]:
+        """The pairs left out because an id has no embedding."""
+        return self._pairs.missing
+
+    def chunks(self) -> Iterator[ScoredChunk]:
+        """Yield the pairs with their scores, in the order of the list."""
+        for rows in self._pairs.chunks(self._chunk_pairs):
+            folds = None if rows.folds is None else self._pairs.fold_names[rows.folds]
+            scores = self.scorer.pairs(rows.probe_rows, rows.reference_rows)
+            yield ScoredChunk(
+                rows.probe_rows, rows.reference_rows, rows.labels, folds, rows.groups, scores
+            )
+
+    def matches(self, on_chunk: Callable[[ScoredChunk], None] | None = None) -> MatchSpool:
+        """Score all pairs for evaluation, handing each chunk to ``on_chunk`` on the way.
+
+        Raises
+        ------
+        InputError
+            The pairs carry no labels.
+        """
+        if not self.labelled:
+            raise InputError("pairs", "carry no labels, so they cannot be evaluated")
+        probes, references = self.scorer.probes, self.scorer.references
+        known = probes.subjects is not None and references.subjects is not None
+        codes = _used_subject_codes(self._pairs, probes, references) if known else None
+        folds = {name: number for number, name in enumerate(sorted(self._pairs.fold_names))}
+        spool = MatchSpool(
+            self.metrics,
+            subject_count=codes[2] if codes else 0,
+            has_folds=self._pairs.has_folds,
+        )
+        for chunk in self.chunks():
+            assert chunk.labels is not None
+            spool.append(
+                chunk.labels,
+                chunk.scores,
+                codes[0][chunk.probe_rows] if codes else None,
+                codes[1][chunk.reference_rows] if codes else None,
+                None if chunk.folds is None else np.array([folds[name] for name in chunk.folds]),
+            )
+            if on_chunk is not None:
+                on_chunk(chunk)
+        return spool
+
+
+def _used_subject_codes(
+    pairs: ResolvedPairs, probes: Embeddings, references: Embeddings
+) -> tuple[Rows, Rows, int]:
+    """Give the subjects that occur in the pairs numbers, in the order of their names."""
+    probe_used, reference_used = _used(pairs, probes, references)
+    assert probes.subjects is not None
+    assert references.subjects is not None
+    mine, theirs, count = subject_codes(
+        probes.subjects[probe_used], references.subjects[reference_used]
+    )
+    probe_codes = np.full(len(probes), -1, dtype=np.int64)
+    reference_codes = np.full(len(references), -1, dtype=np.int64)
+    probe_codes[probe_used], reference_codes[reference_used] = mine, theirs
+    return probe_codes, reference_codes, count
+
+
+def _used(pairs: ResolvedPairs, probes: Embeddings, references: Embeddings) -> tuple[Rows, Rows]:
+    seen = np.zeros(len(probes), dtype=bool), np.zeros(len(references), dtype=bool)
+    for rows in pairs.chunks(CHUNK_PAIRS):
+        seen[0][rows.probe_rows] = True
+        seen[1][rows.reference_rows] = True
+    return np.flatnonzero(seen[0]), np.flatnonzero(seen[1])
+
+
+def score(
+    pairs: PairList | AllPairs,
+    embeddings: Embeddings,
+    anchors: Anchors | None = None,
+    *,
+    gallery: Embeddings | None = None,
+    k: int = 10,
+    s: float = 1.0,
+    combine: Combination = "sum",
+    linear: bool = False,
+    skip_missing: bool = False,
+    allow_overlap: bool = False,
+    allow_mixed_models: bool = False,
+    chunk_pairs: int = CHUNK_PAIRS,
+    reading: Progress | None = None,
+    searching: Progress | None = None,
+) -> ListedScores | AllPairScores:
+    """Score pairs by cosine and, with anchors, by DAM (Eq. 3).
+
+    Parameters
+    ----------
+    pairs
+        A list from `damcli.read_pairs`, or `damcli.all_pairs` of the same embeddings.
+    embeddings
+        Where the probes stand, and the references too without a gallery.
+    anchors
+        What the LIDs are taken from; None for cosine alone.
+    gallery
+        Where the references stand.
+    k, s
+        Neighbours (>= 1) and scale (> 0) of the LID.
+    combine
+        ``sum`` (Eq. 3) or ``product`` (Sec. 4.6).
+    linear
+        Give Eq. 3 itself; by default its logarithm, which orders pairs the same way.
+    skip_missing
+        Leave out pairs with an unknown id and list them in ``missing``.
+    allow_overlap
+        Let anchors show people that are scored; each face then skips its own anchors.
+    allow_mixed_models
+        Let the files come from different models.
+    chunk_pairs
+        How many pairs are held in memory at a time.
+    reading, searching
+        Called with the pairs read and the embeddings searched since the last call.
+
+    Returns
+    -------
+    ListedScores or AllPairScores
+        ``chunks()`` gives the scores, ``matches()`` what `damcli.evaluate` takes. Nothing is
+        computed but the LIDs until they are read.
+
+    Raises
+    ------
+    InputError
+        An id is unknown, the files do not belong together, or anchors show a test subject.
+    """
+    references = embeddings if gallery is None else gallery
+    if gallery is not None:
+        check_same_space(embeddings, gallery, allow_mixed_models=allow_mixed_models)
+    if anchors is not None:
+        check_same_space(embeddings, anchors, allow_mixed_models=allow_mixed_models)
+    settings = LidSettings(k, s, combine, linear)
+    lids = _LidTaker(anchors, settings, allow_overlap, searching)
+    if isinstance(pairs, AllPairs):
+        return AllPairScores(pairs, lids.scorer(embeddings, references, None, None))
+    resolved = resolve(pairs, embeddings, references, skip_missing=skip_missing, progress=reading)
+    used = _used(resolved, embeddings, references)
+    return ListedScores(resolved, lids.scorer(embeddings, references, *used), chunk_pairs)
+
+
+@dataclass(frozen=True)
+class _LidTaker:
+    """Takes the LIDs of those embeddings that are scored."""
+
+    anchors: Anchors | None
+    settings: LidSettings
+    allow_overlap: bool
+    progress: Progress | None
+
+    def scorer(
+        self,
+        probes: Embeddings,
+        references: Embeddings,
+        probe_rows: Rows | None,
+        reference_rows: Rows | None,
+    ) -> Scorer:
+        if self.anchors is None:
+            return Scorer(probes, references)
+        if references is probes:
+            if probe_rows is not None and reference_rows is not None:
+                probe_rows = np.union1d(probe_rows, reference_rows)
+            both = self._log_lid(probes, probe_rows, self.anchors)
+            return Scorer(probes, probes, both, both, self.settings, DAM_R)
+        return Scorer(
+            probes,
+            references,
+            self._log_lid(probes, probe_rows, self.anchors),
+            self._log_lid(references, reference_rows, self.anchors),
+            self.settings,
+            DAM_R,
+        )
+
+    def _log_lid(self, side: Embeddings, rows: Rows | None, anchors: Anchors) -> Floats:
+        """Take the log LID of the given rows; all others stay NaN."""
+        used = side if rows is None or len(rows) == len(side) else side.take(rows)
+        if not self.allow_overlap:
+            check_disjoint(used, anchors)
+        found = log_lid(used, anchors, k=self.settings.k, s=self.settings.s, progress=self.progress)
+        if used is side:
+            return found
+        lids = np.full(len(side), np.nan)
+        lids[rows] = found
+        return lids

@@ -1,0 +1,154 @@
+"""Scored pairs as a table: CSV or Parquet, by suffix, at full precision."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import OutputError
+from damcli.storage.atomic import atomic_output
+from damcli.storage.embeddings import Embeddings, Rows
+
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+_PARQUET = (".parquet", ".pq")
+Write = Callable[["ScoredChunk"], None]
+
+
+class ScoredChunk(NamedTuple):
+    """Consecutive pairs with their scores, one (n,) float64 array for each metric."""
+
+    probe_rows: Rows
+    reference_rows: Rows
+    labels: NDArray[np.int8] | None
+    folds: NDArray[np.object_] | None
+    groups: Mapping[str, NDArray[np.object_]]
+    scores: list[NDArray[np.float64]]
+
+
+def columns_of(
+    chunk: ScoredChunk, probes: Embeddings, references: Embeddings
+) -> dict[str, NDArray[Any]]:
+    """Lay a chunk out as the columns of the scores file."""
+    columns: dict[str, Any] = {
+        "probe_id": probes.ids[chunk.probe_rows],
+        "reference_id": references.ids[chunk.reference_rows],
+    }
+    if probes.subjects is not None and references.subjects is not None:
+        columns["probe_subject"] = probes.subjects[chunk.probe_rows]
+        columns["reference_subject"] = references.subjects[chunk.reference_rows]
+    if chunk.labels is not None:
+        columns["label"] = chunk.labels
+    if chunk.folds is not None:
+        columns["fold"] = chunk.folds
+    columns.update(chunk.groups)
+    columns["cosine"] = chunk.scores[0]
+    if len(chunk.scores) > 1:
+        columns["score"] = chunk.scores[1]
+    return columns
+
+
+@contextmanager
+def score_file(
+    target: Path | BinaryIO,
+    probes: Embeddings,
+    references: Embeddings,
+    *,
+    force: bool = False,
+    about: Mapping[str, str] | None = None,
+) -> Iterator[Write]:
+    """Open a scores file and give the function that appends a chunk to it.
+
+    Parameters
+    ----------
+    target
+        ``.csv`` (also ``.csv.gz``, ``.zst``, ``.bz2``) or ``.parquet``, which appears whole
+        or not at all; or a binary stream for CSV.
+    probes, references
+        Whose ids and subjects are written.
+    force
+        Replace an existing file.
+    about
+        What to record with the scores; only Parquet has room for it.
+
+    Raises
+    ------
+    OutputError
+        The suffix is not known, or the file cannot be written.
+    """
+    if isinstance(target, Path):
+        check_suffix(target)
+    opened: AbstractContextManager[Any] = (
+        atomic_output(target, force=force) if isinstance(target, Path) else nullcontext(target)
+    )
+    with opened as sink:
+        writer = _Writer(sink, about or {})
+        try:
+            yield lambda chunk: writer.write(columns_of(chunk, probes, references))
+        finally:
+            writer.close()
+
+
+def check_suffix(target: Path) -> None:
+    """Refuse a name from which the kind of table does not follow."""
+    suffixes = [suffix.lower() for suffix in target.suffixes[-2:]]
+    known = (*_PARQUET, ".csv", ".tsv", ".txt")
+    if suffixes and suffixes[-1] in _COMPRESSIONS:
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in known:
+        raise OutputError(
+            f"{target}: unknown kind of table; expected .csv, .csv.gz, .csv.zst or .parquet",
+            hint="name the output with one of these endings",
+        )
+
+
+class _Writer:
+    def __init__(self, sink: Any, about: Mapping[str, str]) -> None:
+        self._sink = sink
+        self._about = about
+        self._writer: Any = None
+        self._stream: Any = None
+
+    def write(self, columns: dict[str, NDArray[Any]]) -> None:
+        import pyarrow as pa
+
+        batch = pa.table({name: pa.array(column) for name, column in columns.items()})
+        if self._writer is None:
+            self._open(batch.schema)
+        self._writer.write_table(batch)
+
+    def _open(self, schema: Any) -> None:
+        import pyarrow as pa
+        import pyarrow.csv as arrow_csv
+        import pyarrow.parquet as pq
+
+        if isinstance(self._sink, Path) and self._sink.suffix.lower() in _PARQUET:
+            self._writer = pq.ParquetWriter(self._sink, schema.with_metadata(dict(self._about)))
+            return
+        if isinstance(self._sink, Path):
+            compression = _COMPRESSIONS.get(self._sink.suffix.lower())
+            self._stream = pa.output_stream(str(self._sink), compression=compression)
+        else:
+            self._stream = pa.PythonFile(self._sink, mode="w")
+        self._stream.write(_header(schema.names))
+        options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+        self._writer = arrow_csv.CSVWriter(self._stream, schema, write_options=options)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._stream is not None and isinstance(self._sink, Path):
+            self._stream.close()
+
+
+def _header(names: list[str]) -> bytes:
+    """Write the header by hand: Arrow would quote every name."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(names)
+    return line.getvalue().encode()
