@@ -7,6 +7,7 @@ import io
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,9 @@ class TextTable:
         self._copy = _copy_of_stdin() if path == STDIN else None
         self._path = Path(path)
         self.is_parquet = self._path.suffix.lower() in _PARQUET
-        if self._copy is None:
+        if self._copy is not None:
+            weakref.finalize(self, self._copy.close)
+        else:
             _require_file(self._path)
         self.first = self._parquet_names() if self.is_parquet else self._first_line()
 

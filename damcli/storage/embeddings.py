@@ -189,9 +189,10 @@ def named(values: Sequence[Any] | NDArray[Any], what: str, origin: str) -> Names
         try:
             column[place] = _name(value)
         except ValueError as error:
+            fault = "is not UTF-8" if isinstance(error, UnicodeError) else error
             raise InputError(
                 origin,
-                f"{what} {value!a} {error}; expected text or a whole number",
+                f"{what} {value!a} {fault}; expected text or a whole number",
                 row=place + 1,
                 hint=f"give every row its {what}"
                 + ("" if what == "id" else ", or leave the column out"),
@@ -211,7 +212,7 @@ def _name(value: Any) -> str:
         return name
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return str(int(value))
-    raise ValueError("is neither")
+    raise ValueError(f"is of type {type(value).__name__}")
 
 
 def check_table(vectors: Any, origin: str) -> None:

@@ -22,13 +22,16 @@ from damcli.storage.embeddings import (
     Rows,
     Vectors,
     as_names,
+    check_table,
     check_unique,
     invalid_rows,
+    named,
+    row_lengths,
     unit_rows,
 )
 from damcli.storage.foreign import read_npy, read_npz, read_parquet
 from damcli.storage.hdf5 import ANCHORS, read_hdf5
-from damcli.storage.tables import RawTable
+from damcli.storage.tables import RawTable, reading
 
 _READERS = {
     ".npy": read_npy,
@@ -68,18 +71,23 @@ class EmbeddingFile:
         rows = len(self._raw.vectors)
         if self._raw.ids is None:
             self.attributes[ROW_NUMBER_IDS] = True
-        self.ids: Names = as_names(range(rows) if self._raw.ids is None else self._raw.ids)
+            self.ids: Names = as_names(range(rows))
+        else:
+            self.ids = named(self._raw.ids, "id", self.origin)
         self.subjects: Names | None = (
-            None if self._raw.subjects is None else as_names(self._raw.subjects)
+            None
+            if self._raw.subjects is None
+            else named(self._raw.subjects, "subject", self.origin)
         )
         self.groups: Mapping[str, Names] = {
             name: as_names(column) for name, column in self._raw.groups.items()
         }
+        self._stored_norms = _as_norms(self._raw.norms, self.origin)
         self._check_columns(rows)
 
     def _check_columns(self, rows: int) -> None:
-        columns = {"ids": self.ids, "subjects": self.subjects, "norms": self._raw.norms}
-        for what, column in {**columns, **self.groups}.items():
+        columns = [("ids", self.ids), ("subjects", self.subjects), ("norms", self._stored_norms)]
+        for what, column in [*columns, *self.groups.items()]:
             if column is not None and len(column) != rows:
                 raise InputError(
                     self.origin, f"{len(column)} {what} for {rows} embeddings; expected as many"
@@ -100,18 +108,18 @@ class EmbeddingFile:
 
     @cached_property
     def norms(self) -> Vectors:
-        """The length of each vector before normalisation: as stored, else as measured."""
-        if self._raw.norms is not None:
-            return np.asarray(self._raw.norms, dtype=np.float32)
-        blocks = [self._unit(start)[1] for start in range(0, len(self), BLOCK_ROWS)]
-        return np.concatenate(blocks)
+        """The length of each vector before normalisation: as stored, else as measured.
+
+        Unchecked, so that a file with an invalid row still has norms for the others.
+        """
+        if self._stored_norms is not None:
+            return self._stored_norms
+        blocks = [row_lengths(self._read(start)) for start in range(0, len(self), BLOCK_ROWS)]
+        return np.concatenate(blocks).astype(np.float32)
 
     def invalid(self) -> Rows:
         """Find the rows without a direction: zero vectors, NaN or infinity."""
-        marks = [
-            invalid_rows(self._raw.vectors[start : start + BLOCK_ROWS])
-            for start in range(0, len(self), BLOCK_ROWS)
-        ]
+        marks = [invalid_rows(self._read(start)) for start in range(0, len(self), BLOCK_ROWS)]
         return np.flatnonzero(np.concatenate(marks)).astype(np.int64)
 
     def duplicates(self) -> Rows:
@@ -128,7 +136,7 @@ class EmbeddingFile:
             vectors=vectors,
             ids=self.ids[wanted],
             subjects=None if self.subjects is None else self.subjects[wanted],
-            norms=norms if self._raw.norms is None else self.norms[wanted],
+            norms=norms if self._stored_norms is None else self._checked_norms(wanted),
             groups={name: column[wanted] for name, column in self.groups.items()},
             attributes=self.attributes,
             origin=self.origin,
@@ -150,30 +158,48 @@ class EmbeddingFile:
             low, high = np.searchsorted(inside, [start, start + BLOCK_ROWS])
             if low == high:
                 continue
-            unit, lengths = self._unit(start, inside[low:high] - start)
+            block = self._read(start)[inside[low:high] - start]
+            rows = inside[low:high]
+            unit, lengths = unit_rows(block, self.origin, self.ids[rows], rows)
             vectors[order[low:high]] = unit
             norms[order[low:high]] = lengths
         return vectors, norms
 
-    def _unit(self, start: int, inside: Rows | slice = slice(None)) -> tuple[Vectors, Vectors]:
-        """Read the block that begins at ``start``, or the rows ``inside`` of it."""
-        try:
-            block: NDArray[Any] = np.asarray(self._raw.vectors[start : start + BLOCK_ROWS])
-        except OSError as error:
+    def _read(self, start: int) -> NDArray[Any]:
+        """Read the block of rows that begins at ``start``."""
+        with reading(self.origin, f"damaged near row {start + 1}", hint="copy or make it anew"):
+            return np.asarray(self._raw.vectors[start : start + BLOCK_ROWS])
+
+    def _checked_norms(self, rows: Rows) -> Vectors:
+        norms = self.norms[rows]
+        bad = np.flatnonzero(~(np.isfinite(norms) & (norms > 0)))
+        if len(bad):
+            row = int(rows[bad[0]])
             raise InputError(
-                self.origin, f"damaged near row {start + 1} ({error})", hint="make the file anew"
-            ) from error
-        rows = np.arange(start, start + len(block), dtype=np.int64)[inside]
-        return unit_rows(block[inside], self.origin, self.ids[rows], rows)
+                self.origin,
+                f"the norm of '{self.ids[row]}' is {norms[bad[0]]}; expected a length above 0",
+                row=row + 1,
+                hint="mend the column of norms, or leave it out",
+            )
+        return norms
+
+
+def _as_norms(column: Any, origin: str) -> Vectors | None:
+    if column is None:
+        return None
+    with (
+        reading(origin, "norms that are not numbers; expected one length a row"),
+        np.errstate(over="ignore"),
+    ):
+        norms = np.asarray(column)
+        if norms.ndim != 1 or norms.dtype.kind not in "fiu":
+            raise TypeError(f"type {norms.dtype}, shape {norms.shape}")
+        return norms.astype(np.float32)
 
 
 def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
-    if not path.exists():
-        raise InputError(str(path), "no such file", hint="check the name")
-    if path.is_dir():
-        raise InputError(str(path), "is a folder; expected a file of embeddings")
-    if path.stat().st_size == 0:
-        raise InputError(str(path), "is empty; expected a file of embeddings")
+    with reading(str(path)):
+        _check_file(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -181,12 +207,24 @@ def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
             f"unknown kind of file '{path.suffix}'; expected one of {', '.join(_READERS)}",
             hint="see docs/formats.md for the layouts that damcli reads",
         )
-    raw = reader(path, ids_file) if reader is read_npy else reader(path)
-    if raw.vectors.ndim != 2 or 0 in raw.vectors.shape:
+    if ids_file is not None and reader is not read_npy:
         raise InputError(
-            str(path), f"embeddings of shape {raw.vectors.shape}; expected (N, D), neither 0"
+            str(ids_file),
+            f"a list of ids goes with an .npy; {path} holds its own ids",
+            hint="leave the list out",
         )
+    raw = reader(path, ids_file) if reader is read_npy else reader(path)
+    check_table(raw.vectors, str(path))
     return raw
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise InputError(str(path), "no such file", hint="check the name")
+    if path.is_dir():
+        raise InputError(str(path), "is a folder; expected a file of embeddings")
+    if path.stat().st_size == 0:
+        raise InputError(str(path), "is empty; expected a file of embeddings")
 
 
 def open_embeddings(path: Path | str, ids_file: Path | None = None) -> EmbeddingFile:
@@ -225,7 +263,12 @@ def read_anchors(path: Path | str) -> Anchors:
         The file is not an anchor set.
     """
     source = open_embeddings(path)
-    if source.format != ANCHORS or source.attributes.get("kind") not in ANCHOR_KINDS:
+    kind = source.attributes.get("kind")
+    if source.format == ANCHORS and kind not in ANCHOR_KINDS:
+        raise InputError(
+            str(path), f"anchors of kind {kind}; expected one of {', '.join(ANCHOR_KINDS)}"
+        )
+    if source.format != ANCHORS:
         raise InputError(
             str(path),
             f"holds {source.format}; expected an anchor set",

@@ -6,60 +6,83 @@ Nothing here unpickles: numpy object arrays are refused.
 from __future__ import annotations
 
 import csv
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.storage.atomic import atomic_output
+from damcli.storage.drafts import hdf5_output
 from damcli.storage.embeddings import EmbeddingSource, Names, Rows, as_names
-from damcli.storage.hdf5 import blocks_of
+from damcli.storage.hdf5 import blocks_of, check_chosen
 from damcli.storage.tables import (
+    GROUP_PREFIX,
     ID_NAMES,
     NORM_NAMES,
     SUBJECT_NAMES,
     RawTable,
     find_column,
+    group_columns,
+    reading,
     require_vectors,
 )
+
+_HINT_NUMBERS = "save the vectors with np.save as a float32 array"
+_HINT_NAMES = "save names as a str array: np.savez(..., id=np.array(ids, dtype=str))"
 
 
 def read_npy(path: Path, ids_file: Path | None = None) -> RawTable:
     """Read an ``.npy`` and the list of ids beside it, if there is one."""
-    try:
+    origin = str(path)
+    with reading(origin, "not a readable .npy of numbers", hint=_HINT_NUMBERS):
+        _refuse_zip(path)
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(str(path), f"not a readable .npy of numbers ({error})") from error
     beside = (path.with_suffix(".ids.csv"), path.with_suffix(".ids.txt"))
     listed = ids_file or next((name for name in beside if name.exists()), None)
     if listed is None:
         return RawTable("npy", vectors)
-    ids, subjects = read_id_list(listed)
-    if vectors.ndim == 2 and len(ids) != len(vectors):
+    rows = len(vectors) if vectors.ndim == 2 else None
+    ids, subjects = read_id_list(listed, rows)
+    if rows is not None and len(ids) != rows:
         raise InputError(
-            str(listed),
-            f"{len(ids)} ids for the {len(vectors)} vectors of {path}; expected as many",
+            str(listed), f"{len(ids)} ids for the {rows} vectors of {path}; expected as many"
         )
     return RawTable("npy", vectors, ids, subjects)
 
 
-def read_id_list(path: Path) -> tuple[Names, Names | None]:
-    """Read ``id[,subject]`` lines; a first line ``id,…`` is a header."""
+def _refuse_zip(path: Path) -> None:
+    # np.load goes by the first bytes, and would hand over an open archive.
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            raise InputError(
+                str(path), "is an .npz, though its name says .npy", hint="rename it to end in .npz"
+            )
+
+
+def read_id_list(path: Path, rows: int | None = None) -> tuple[Names, Names | None]:
+    """Read ``id[,subject]`` lines; a first line ``id,…`` is a header.
+
+    Where as many ``rows`` are expected as there are lines, the first is an id too.
+    """
+    origin = str(path)
     if not path.exists():
-        raise InputError(str(path), "no such file")
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if lines and lines[0][0] in ID_NAMES:
+        raise InputError(origin, "no such file", hint="check the name")
+    with (
+        reading(origin, "not a readable list of ids", hint="expected UTF-8 lines: id[,subject]"),
+        path.open(newline="", encoding="utf-8-sig") as file,
+    ):
+        lines = [line for line in csv.reader(file, strict=True) if line]
+    if lines and lines[0][0] in ID_NAMES and len(lines) != rows:
         lines = lines[1:]
     if not lines:
-        raise InputError(str(path), "is empty; expected one id a line")
+        raise InputError(origin, "is empty; expected one id a line")
     width = len(lines[0])
     for row, line in enumerate(lines, start=1):
         if len(line) != width or width > 2:
             raise InputError(
-                str(path), f"{len(line)} columns; expected {min(width, 2)}: id[,subject]", row=row
+                origin, f"{len(line)} columns; expected {min(width, 2)}: id[,subject]", row=row
             )
     ids = as_names([line[0] for line in lines])
     return ids, as_names([line[1] for line in lines]) if width == 2 else None
@@ -67,57 +90,89 @@ def read_id_list(path: Path) -> tuple[Names, Names | None]:
 
 def read_npz(path: Path) -> RawTable:
     """Read the arrays of an ``.npz`` by their names."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            vectors = archive[require_vectors(names, str(path))]
-            ids, subjects, norms = (
+    with (
+        reading(str(path), "not a readable .npz", hint=_HINT_NAMES),
+        path.open("rb") as file,
+        np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
+    ):
+        names = list(archive.files)
+        return RawTable(
+            "npz",
+            archive[require_vectors(names, str(path))],
+            *(
                 None if (name := find_column(names, known)) is None else archive[name]
                 for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
-            )
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        pickled = "allow_pickle" in str(error)
-        raise InputError(
-            str(path),
-            "holds pickled Python objects, which damcli never loads"
-            if pickled
-            else f"not a readable .npz ({error})",
-            hint="save names as a str array: np.savez(..., id=np.array(ids, dtype=str))",
-        ) from error
-    return RawTable("npz", vectors, ids, subjects, norms)
+            ),
+            groups={group: as_names(archive[n]) for n, group in group_columns(names).items()},
+        )
 
 
 def read_parquet(path: Path) -> RawTable:
     """Read a Parquet table whose vectors are a column of equally long lists."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(str(path), f"not a readable Parquet file ({error})") from error
-    names = table.column_names
-    column = table.column(require_vectors(names, str(path))).combine_chunks()
-    lengths = np.unique(np.asarray(column.value_lengths().drop_null()))
-    if len(lengths) != 1 or column.null_count:
-        raise InputError(
-            str(path), f"vectors of lengths {lengths.tolist()}; expected one length and no nulls"
+    with (
+        reading(str(path), "not a readable Parquet file"),
+        pq.ParquetFile(path) as file,
+    ):
+        names = file.schema_arrow.names
+        vectors = require_vectors(names, str(path))
+        ids, subjects, norms = (
+            find_column(names, known) for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
         )
-    vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(len(column), -1)
-    ids, subjects, norms = (
-        None if (name := find_column(names, known)) is None else table.column(name).to_pylist()
-        for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
-    )
-    return RawTable("parquet", vectors, ids, subjects, norms)
+        groups = group_columns(names)
+        wanted = [name for name in (vectors, ids, subjects, norms, *groups) if name is not None]
+        table = file.read(columns=wanted)
+        ids, subjects, norms = (
+            None if name is None else table.column(name).to_pylist()
+            for name in (ids, subjects, norms)
+        )
+        return RawTable(
+            "parquet",
+            _stack_lists(table.column(vectors), str(path)),
+            ids,
+            subjects,
+            norms,
+            groups={group: as_names(table.column(n).to_pylist()) for n, group in groups.items()},
+        )
+
+
+def _stack_lists(column: Any, origin: str) -> NDArray[Any]:
+    """Turn a column of N lists of D numbers into (N, D); a null in a list becomes NaN."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not (is_list or pa.types.is_fixed_size_list(kind)) or not (
+        pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
+    ):
+        raise InputError(
+            origin, f"vectors of type {kind}; expected lists of numbers, all of one length"
+        )
+    lengths = np.asarray(pc.list_value_length(column).fill_null(-1))
+    odd = np.flatnonzero(lengths != lengths[0]) if lengths[:1] >= 0 else np.arange(len(lengths))
+    if len(odd):
+        found = int(lengths[odd[0]])
+        raise InputError(
+            origin,
+            "the vector is null" if found < 0 else f"a vector of length {found}",
+            row=int(odd[0]) + 1,
+            hint="every row needs a vector of the same length as the first",
+        )
+    # Chunk by chunk: 32-bit offsets end at 2**31 numbers, which is 4 million rows.
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    return np.concatenate(parts or [np.empty(0)]).reshape(len(column), -1 if len(column) else 0)
 
 
 def write_foreign(path: Path, source: EmbeddingSource, rows: Rows, *, force: bool) -> None:
     """Write the rows in the foreign layout that the suffix names.
 
-    ``.npz`` and ``.parquet`` hold ``embedding``, ``id``, and ``subject`` and ``norm``
-    where known; ``.npy`` holds the vectors, with ``id[,subject]`` in ``NAME.ids.csv``;
+    ``.npz`` and ``.parquet`` hold ``embedding``, ``id``, and ``subject``, ``norm``
+    and ``group/NAME`` where known; ``.npy`` holds the vectors, with ``id[,subject]`` in ``NAME.ids.csv``;
     ``.vectors.h5`` holds ``vectors`` and ``image_names``.
     """
+    check_chosen(source, rows)
     if path.name.endswith(".vectors.h5"):
         _write_vectors_h5(path, source, rows, force)
     elif path.suffix == ".npy":
@@ -136,11 +191,14 @@ def write_foreign(path: Path, source: EmbeddingSource, rows: Rows, *, force: boo
 
 
 def _columns(source: EmbeddingSource, rows: Rows) -> dict[str, Any]:
+    blocks = [block for _, block in blocks_of(source, rows)]
+    norms = [block.norms for block in blocks if block.norms is not None]
     columns = {
-        "embedding": np.concatenate([block.vectors for _, block in blocks_of(source, rows)]),
+        "embedding": np.concatenate([block.vectors for block in blocks]),
         "id": source.ids[rows],
         "subject": None if source.subjects is None else source.subjects[rows],
-        "norm": None if source.norms is None else source.norms[rows],
+        "norm": np.concatenate(norms) if norms else None,
+        **{GROUP_PREFIX + name: column[rows] for name, column in source.groups.items()},
     }
     return {name: column for name, column in columns.items() if column is not None}
 
@@ -172,13 +230,15 @@ def _write_npy(path: Path, source: EmbeddingSource, rows: Rows, force: bool) -> 
             np.save(file, columns["embedding"])
         names = [columns[name] for name in ("id", "subject") if name in columns]
         with list_draft.open("w", newline="", encoding="utf-8") as listed:
-            csv.writer(listed).writerows(zip(*names, strict=True))
+            writer = csv.writer(listed)
+            writer.writerow(("id", "subject")[: len(names)])
+            writer.writerows(zip(*names, strict=True))
 
 
 def _write_vectors_h5(path: Path, source: EmbeddingSource, rows: Rows, force: bool) -> None:
     import h5py
 
-    with atomic_output(path, force=force) as draft, h5py.File(draft, "w") as file:
-        columns = _columns(source, rows)
+    columns = _columns(source, rows)
+    with hdf5_output(path, force=force) as file:
         file["vectors"] = columns["embedding"]
         file.create_dataset("image_names", data=columns["id"], dtype=h5py.string_dtype())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,23 @@ import numpy as np
 from damcli import __version__
 from damcli.errors import InputError
 from damcli.storage.anchors import Anchors
-from damcli.storage.atomic import atomic_output
-from damcli.storage.embeddings import BLOCK_ROWS, Embeddings, EmbeddingSource, Rows
+from damcli.storage.drafts import hdf5_output
+from damcli.storage.embeddings import (
+    BLOCK_ROWS,
+    Embeddings,
+    EmbeddingSource,
+    Rows,
+    check_table,
+    check_unique,
+)
 from damcli.storage.tables import (
     ID_NAMES,
     NORM_NAMES,
     SUBJECT_NAMES,
+    VECTOR_NAMES,
     RawTable,
     find_column,
+    reading,
     require_vectors,
 )
 
@@ -36,42 +46,110 @@ def read_hdf5(path: Path) -> RawTable:
         file = h5py.File(path, "r")
     except OSError as error:
         raise _explain(path, error) from error
-    columns = [name for name, item in file.items() if isinstance(item, h5py.Dataset)]
-    layout = str(file.attrs.get("format", "foreign HDF5"))
-    if layout in (EMBEDDINGS, ANCHORS) and file.attrs["format_version"] > FORMAT_VERSION:
-        raise InputError(
-            str(path),
-            f"format version {file.attrs['format_version']}; expected at most {FORMAT_VERSION}",
-            hint="pip install --upgrade damcli",
-        )
-    groups = file.get("group", {})
+    try:
+        with reading(str(path), "a damaged HDF5 file", hint="copy or make it anew"):
+            return _read_table(file, str(path))
+    except InputError:
+        file.close()
+        raise
+
+
+def _read_table(file: Any, origin: str) -> RawTable:
+    layout = _layout(file, origin)
+    columns = [name for name in file if not _is_group(file, name)]
+    vectors = _dataset(
+        file, find_column(columns, VECTOR_NAMES) or require_vectors(list(file), origin), origin
+    )
+    check_table(vectors, origin)
+    rows = len(vectors)
+    ids, subjects, norms = (
+        None if (name := find_column(columns, known)) is None else _column(file, name, rows, origin)
+        for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
+    )
+    groups = file["group"] if _is_group(file, "group") else {}
     return RawTable(
         format=layout,
-        vectors=file[require_vectors(columns, str(path))],
-        ids=_column(file, find_column(columns, ID_NAMES), path),
-        subjects=_column(file, find_column(columns, SUBJECT_NAMES), path),
-        norms=_column(file, find_column(columns, NORM_NAMES), path),
-        groups={name: _column(groups, name, path) for name in groups},
-        attributes={
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in file.attrs.items()
-            if name not in _OWN_ATTRIBUTES
-        },
+        vectors=vectors,
+        ids=ids,
+        subjects=subjects,
+        norms=norms,
+        groups={name: _column(groups, name, rows, origin) for name in groups},
+        attributes=_attributes(file),
     )
 
 
-def _column(file: Any, name: str | None, path: Path) -> Any:
-    if name is None:
-        return None
-    try:
-        dataset = file[name]
+def _layout(file: Any, origin: str) -> str:
+    layout = _plain(file.attrs.get("format", "foreign HDF5"))
+    if not isinstance(layout, str) or not layout.startswith("damcli/"):
+        return "foreign HDF5"
+    if layout not in (EMBEDDINGS, ANCHORS):
+        raise InputError(origin, f"holds {layout}; expected embeddings or anchors")
+    version = _plain(file.attrs.get("format_version"))
+    if not isinstance(version, int) or version < 1:
+        raise InputError(origin, f"format version {version}; expected {FORMAT_VERSION}")
+    if version > FORMAT_VERSION:
+        raise InputError(
+            origin,
+            f"format version {version}; expected at most {FORMAT_VERSION}",
+            hint="pip install --upgrade damcli",
+        )
+    return layout
+
+
+def _is_group(file: Any, name: str) -> bool:
+    """Whether a group of this very file stands there; links are not followed."""
+    is_here = isinstance(file.get(name, getlink=True), h5py.HardLink)
+    return is_here and file.get(name, getclass=True) is h5py.Group
+
+
+def _dataset(parent: Any, name: str, origin: str) -> Any:
+    """Open a dataset of which every byte lies in this file.
+
+    A link could name any file of the reader's, and an output would then carry its bytes.
+    """
+    elsewhere = InputError(
+        origin,
+        f"'{name}' is kept elsewhere (a link, external storage or a virtual dataset); "
+        "expected the data in the file itself",
+        hint="copy the data into one file, for example with h5py: new['embedding'] = old[...]",
+    )
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise elsewhere
+    dataset = parent[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(
+            origin, f"'{name}' is a {type(dataset).__name__.lower()}; expected a dataset"
+        )
+    if dataset.is_virtual or dataset.external:
+        raise elsewhere
+    if dataset.shape is None:
+        raise InputError(origin, f"'{name}' is empty; expected a row for each embedding")
+    return dataset
+
+
+def _column(parent: Any, name: str, rows: int, origin: str) -> Any:
+    dataset = _dataset(parent, name, origin)
+    if dataset.shape != (rows,):
+        raise InputError(
+            origin, f"'{name}' of shape {dataset.shape} for {rows} embeddings; expected ({rows},)"
+        )
+    with reading(origin, f"column '{name}' is damaged", hint="copy or make the file anew"):
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"column '{name}' is damaged ({error})") from error
+
+
+def _attributes(file: Any) -> dict[str, str | int | float | bool]:
+    """Return the attributes that are single values; others are not about embeddings."""
+    values = {name: _plain(file.attrs[name]) for name in file.attrs if name not in _OWN_ATTRIBUTES}
+    return {n: value for n, value in values.items() if isinstance(value, str | int | float)}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _explain(path: Path, error: OSError) -> InputError:
-    text = str(error)
+    text = " ".join(str(error).split())
     if "truncated" in text:
         return InputError(
             str(path), "a truncated HDF5 file", hint="it was cut short: copy or make it anew"
@@ -82,7 +160,8 @@ def _explain(path: Path, error: OSError) -> InputError:
             "not an HDF5 file, though its name says so",
             hint="was it saved by another tool? see docs/formats.md for what damcli reads",
         )
-    return InputError(str(path), f"cannot be opened ({text})")
+    said = re.search(r"error message = '([^']+)'", text)
+    return InputError(str(path), f"cannot be opened ({said.group(1) if said else text})")
 
 
 def write_embeddings(
@@ -101,7 +180,7 @@ def write_embeddings(
     path
         The file to write; it appears whole or not at all.
     source
-        What to write; `Anchors` become an anchor file.
+        What to write; an anchor set stays one.
     rows
         Which rows of it, in which order; by default all.
     dtype
@@ -113,26 +192,24 @@ def write_embeddings(
 
     Raises
     ------
+    InputError
+        No row is chosen, an id stands twice among them, or a row has no direction.
     OutputError
         The file exists or cannot be written.
     """
     chosen = np.arange(len(source), dtype=np.int64) if rows is None else rows
-    with (
-        atomic_output(Path(path), force=force) as draft,
-        h5py.File(draft, "w") as file,
-    ):
-        file.attrs["format"] = ANCHORS if isinstance(source, Anchors) else EMBEDDINGS
+    check_chosen(source, chosen)
+    with hdf5_output(Path(path), force=force) as file:
+        for name, value in {**source.attributes, **attributes}.items():
+            file.attrs[name] = _storable(value)
+        file.attrs["damcli_version"] = __version__
+        file.attrs["format"] = ANCHORS if _is_anchors(source) else EMBEDDINGS
         file.attrs["format_version"] = FORMAT_VERSION
-        stated = {**source.attributes, "damcli_version": __version__, **attributes}
-        for name, value in stated.items():
-            file.attrs[name] = value
         _write_names(file, "id", source.ids[chosen])
         if source.subjects is not None:
             _write_names(file, "subject", source.subjects[chosen])
         for name, column in source.groups.items():
             _write_names(file, f"group/{name}", column[chosen])
-        if source.norms is not None:
-            file["norm"] = source.norms[chosen]
         vectors = file.create_dataset(
             "embedding",
             shape=(len(chosen), source.dim),
@@ -141,12 +218,40 @@ def write_embeddings(
         )
         for start, block in blocks_of(source, chosen):
             vectors[start : start + len(block)] = block.vectors
+            if block.norms is not None:
+                norms = file.require_dataset("norm", (len(chosen),), "float32")
+                norms[start : start + len(block)] = block.norms
+
+
+def check_chosen(source: EmbeddingSource, rows: Rows) -> None:
+    """Raise before anything is written, if these rows would not make a sound file."""
+    if len(rows) == 0:
+        raise InputError(source.origin, "no rows are left to write; expected at least one")
+    check_unique(source.ids[rows], source.origin)
+    for name in source.groups:
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise InputError(
+                source.origin,
+                f"a group is named {name!r}; expected a name without a slash",
+                hint="rename that column",
+            )
 
 
 def blocks_of(source: EmbeddingSource, rows: Rows) -> Iterator[tuple[int, Embeddings]]:
     """Yield the rows block by block, each with the place where it begins."""
     for start in range(0, len(rows), BLOCK_ROWS):
         yield start, source.take(rows[start : start + BLOCK_ROWS])
+
+
+def _is_anchors(source: EmbeddingSource) -> bool:
+    return isinstance(source, Anchors) or getattr(source, "format", None) == ANCHORS
+
+
+def _storable(value: Any) -> Any:
+    """Escape what HDF5 text cannot hold, such as a file name in a command that is no UTF-8."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", r"\0").encode(errors="backslashreplace").decode()
 
 
 def _write_names(file: Any, name: str, values: Any) -> None:

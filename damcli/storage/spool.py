@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ class Spool:
     def __init__(self, dtype: DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._records = 0
 
     def __len__(self) -> int:
@@ -41,7 +43,3 @@ class Spool:
             self._file.seek(start * self.dtype.itemsize)
             count = min(records, self._records - start)
             yield np.frombuffer(self._file.read(count * self.dtype.itemsize), dtype=self.dtype)
-
-    def close(self) -> None:
-        """Give the memory or the temporary file back."""
-        self._file.close()

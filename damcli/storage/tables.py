@@ -30,7 +30,9 @@ class RawTable:
 
 
 @contextmanager
-def reading(origin: str, what: str = "cannot be read", *, hint: str | None = None) -> Iterator[None]:
+def reading(
+    origin: str, what: str = "cannot be read", *, hint: str | None = None
+) -> Iterator[None]:
     """Turn whatever a parser raises on a damaged file into one `InputError`.
 
     numpy, h5py, pyarrow and zipfile raise nearly every built-in exception on hostile
