@@ -48,7 +48,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
     with pa.input_stream(str(path), compression="detect") as stream:
-        return pd.read_csv(io.BytesIO(stream.read()), float_precision="round_trip")
+        return pd.read_csv(io.BytesIO(stream.read()))
 
 
 def by_hand(people: Embeddings, others: Anchors, a: int, b: int, k: int, s: float) -> float:

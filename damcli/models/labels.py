@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from damcli.errors import InputError
 from damcli.models.checkpoints import require_file
 
 INDEX_NAMES = ("index", "idx", "class", "class_index", "class_id", "id")
+_INDEXED = re.compile(r'\s*"?\d+"?\s*,', re.ASCII)
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
-Line = tuple[int, str]
+NumberedLine = tuple[int, str]
 
 
 def read_labels(path: Path) -> list[str]:
@@ -19,7 +22,8 @@ def read_labels(path: Path) -> list[str]:
 
     Two layouts are told apart by the first two lines: one label a line in class order, or
     ``index,label`` lines (a header may come first) with the indices 0 to C - 1 in any order.
-    UTF-8, with or without a byte order mark; blank lines may stand at the end.
+    UTF-8, with or without a byte order mark; blank lines may stand at the end, and blanks
+    around a label are no part of it.
 
     Parameters
     ----------
@@ -38,13 +42,13 @@ def read_labels(path: Path) -> list[str]:
         a label, or has an index that is not what it should be.
     """
     lines = _numbered_lines(path)
-    table = any(_index_of(_fields(path, line)) is not None for line in lines[:2])
-    labelled = _in_index_order(path, lines) if table else lines
+    indexed = any(_INDEXED.match(text) for _, text in lines[:2])
+    labelled = _in_class_order(path, lines) if indexed else lines
     _check_distinct(path, labelled)
     return [label for _, label in labelled]
 
 
-def _numbered_lines(path: Path) -> list[Line]:
+def _numbered_lines(path: Path) -> list[NumberedLine]:
     require_file(path, "a list of class labels")
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -65,20 +69,79 @@ def _numbered_lines(path: Path) -> list[Line]:
                 row=row,
                 hint="a label for each class, so that they keep their order",
             )
-    return list(enumerate(lines, start=1))
+    return [(row, line.strip()) for row, line in enumerate(lines, start=1)]
 
 
-def _fields(path: Path, line: Line) -> list[str]:
-    row, text = line
+def _in_class_order(path: Path, lines: Sequence[NumberedLine]) -> list[NumberedLine]:
+    entries = [(row, *_index_and_label(path, row, text)) for row, text in _body(path, lines)]
+    by_index: dict[int, NumberedLine] = {}
+    for row, index, label in entries:
+        if index >= len(entries):
+            raise InputError(
+                str(path),
+                f"index {index} among {len(entries)} labels; expected 0 to {len(entries) - 1}, "
+                "each once",
+                row=row,
+                hint="indices count from 0, and every class needs a label",
+            )
+        if index in by_index:
+            raise InputError(
+                str(path),
+                f"index {index} was already given in row {by_index[index][0]}; expected each "
+                "index once",
+                row=row,
+            )
+        by_index[index] = (row, label)
+    return [by_index[index] for index in range(len(entries))]
+
+
+def _body(path: Path, lines: Sequence[NumberedLine]) -> Sequence[NumberedLine]:
+    """Leave out the header, if there is one."""
+    row, text = lines[0]
+    if _INDEXED.match(text):
+        return lines
+    # an unknown first line may be a header as well as a label that lost its index
+    if _fields(path, row, text)[0].strip().lower() not in INDEX_NAMES:
+        raise InputError(
+            str(path),
+            f"'{text}' stands above 'index,label' lines; expected such a line, or the header "
+            "'index,label'",
+            row=row,
+        )
+    return lines[1:]
+
+
+def _index_and_label(path: Path, row: int, text: str) -> tuple[int, str]:
+    fields = _fields(path, row, text)
+    if len(fields) != 2 or not _INDEX.fullmatch(fields[0]) or not fields[1]:
+        raise InputError(
+            str(path),
+            f"'{text}'; expected 'index,label' with a whole number and a label, as in the other "
+            "lines",
+            row=row,
+            hint='put a label with a comma into quotes: 7,"Doe, Jane"',
+        )
+    return int(fields[0]), fields[1]
+
+
+def _fields(path: Path, row: int, text: str) -> list[str]:
     try:
-        return next(csv.reader([text], skipinitialspace=True, strict=True))
+        fields = next(csv.reader([text], skipinitialspace=True, strict=True))
     except csv.Error as error:
         raise InputError(
             str(path), f"is not well-formed CSV ({error}); expected 'index,label'", row=row
         ) from error
+    return [field.strip() for field in fields]
 
 
-def _index_of(fields: Sequence[str]) -> int | None:
-    digits = fields[0].strip()
-    whole = len(fields) > 1 and digits.isascii() and digits.isdigit()
-    return int(digits) if whole else None
+def _check_distinct(path: Path, labelled: Sequence[NumberedLine]) -> None:
+    first: dict[str, int] = {}
+    for row, label in labelled:
+        if label in first:
+            raise InputError(
+                str(path),
+                f"label '{label}' was already given in row {first[label]}; expected a label of "
+                "its own for each class",
+                row=row,
+            )
+        first[label] = row

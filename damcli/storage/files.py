@@ -22,16 +22,13 @@ from damcli.storage.embeddings import (
     Rows,
     Vectors,
     as_names,
-    check_table,
     check_unique,
-    invalid_rows,
     named,
-    row_lengths,
-    unit_rows,
 )
 from damcli.storage.foreign import read_npy, read_npz, read_parquet
 from damcli.storage.hdf5 import ANCHORS, read_hdf5
 from damcli.storage.tables import RawTable, reading
+from damcli.storage.unit import check_table, invalid_rows, row_lengths, unit_rows
 
 _READERS = {
     ".npy": read_npy,

@@ -96,15 +96,13 @@ def read_npz(path: Path) -> RawTable:
         np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
     ):
         names = list(archive.files)
-        return RawTable(
-            "npz",
-            archive[require_vectors(names, str(path))],
-            *(
-                None if (name := find_column(names, known)) is None else archive[name]
-                for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
-            ),
-            groups={group: as_names(archive[n]) for n, group in group_columns(names).items()},
+        vectors = archive[require_vectors(names, str(path))]
+        ids, subjects, norms = (
+            None if (name := find_column(names, known)) is None else archive[name]
+            for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
         )
+        groups = {group: as_names(archive[name]) for name, group in group_columns(names).items()}
+        return RawTable("npz", vectors, ids, subjects, norms, groups)
 
 
 def read_parquet(path: Path) -> RawTable:
@@ -117,15 +115,12 @@ def read_parquet(path: Path) -> RawTable:
     ):
         names = file.schema_arrow.names
         vectors = require_vectors(names, str(path))
-        ids, subjects, norms = (
-            find_column(names, known) for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
-        )
+        known = [find_column(names, known) for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)]
         groups = group_columns(names)
-        wanted = [name for name in (vectors, ids, subjects, norms, *groups) if name is not None]
+        wanted = [name for name in (vectors, *known, *groups) if name is not None]
         table = file.read(columns=wanted)
         ids, subjects, norms = (
-            None if name is None else table.column(name).to_pylist()
-            for name in (ids, subjects, norms)
+            None if name is None else table.column(name).to_pylist() for name in known
         )
         return RawTable(
             "parquet",
@@ -133,8 +128,12 @@ def read_parquet(path: Path) -> RawTable:
             ids,
             subjects,
             norms,
-            groups={group: as_names(table.column(n).to_pylist()) for n, group in groups.items()},
+            {group: as_names(_texts(table.column(name))) for name, group in groups.items()},
         )
+
+
+def _texts(column: Any) -> list[Any]:
+    return ["" if value is None else value for value in column.to_pylist()]
 
 
 def _stack_lists(column: Any, origin: str) -> NDArray[Any]:
@@ -169,7 +168,8 @@ def write_foreign(path: Path, source: EmbeddingSource, rows: Rows, *, force: boo
     """Write the rows in the foreign layout that the suffix names.
 
     ``.npz`` and ``.parquet`` hold ``embedding``, ``id``, and ``subject``, ``norm``
-    and ``group/NAME`` where known; ``.npy`` holds the vectors, with ``id[,subject]`` in ``NAME.ids.csv``;
+    and ``group/NAME`` where known; ``.npy`` holds the vectors, with ``id[,subject]`` in
+    ``NAME.ids.csv``;
     ``.vectors.h5`` holds ``vectors`` and ``image_names``.
     """
     check_chosen(source, rows)

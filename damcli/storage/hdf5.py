@@ -19,7 +19,6 @@ from damcli.storage.embeddings import (
     Embeddings,
     EmbeddingSource,
     Rows,
-    check_table,
     check_unique,
 )
 from damcli.storage.tables import (
@@ -32,6 +31,7 @@ from damcli.storage.tables import (
     reading,
     require_vectors,
 )
+from damcli.storage.unit import check_table
 
 EMBEDDINGS = "damcli/embeddings"
 ANCHORS = "damcli/anchors"

@@ -1,0 +1,83 @@
+"""Rows of unit length: the one place where vectors are checked and divided by their length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+
+_WIDE_ROWS = 16_384  # as many are float64 at a time
+
+
+def check_table(vectors: Any, origin: str) -> None:
+    """Raise unless the vectors, in memory or on disk, are an (N, D) table of real numbers."""
+    if len(vectors.shape) != 2 or 0 in vectors.shape:
+        raise InputError(
+            origin, f"vectors of shape {vectors.shape}; expected (N, D), neither of them 0"
+        )
+    if np.dtype(vectors.dtype).kind not in "fiu":
+        raise InputError(
+            origin,
+            f"vectors of type {vectors.dtype}; expected real numbers",
+            hint="save them as float32",
+        )
+
+
+def invalid_rows(vectors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark the rows that have no direction: a zero vector, or one with NaN or infinity."""
+    norms = row_lengths(vectors).astype(np.float32)
+    return np.asarray(~np.isfinite(norms) | (norms == 0))
+
+
+def unit_rows(
+    vectors: NDArray[Any],
+    origin: str,
+    ids: NDArray[np.object_],
+    rows: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Divide each row by its length; return the unit rows and the lengths, both float32.
+
+    ``rows`` are the places of the vectors in their file, counted from 0, for the message.
+    """
+    lengths = row_lengths(vectors)
+    norms = lengths.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    if len(bad):
+        first = int(bad[0])
+        raise InputError(
+            origin,
+            f"the embedding of '{ids[first]}' is {_fault(vectors[first])}; expected a vector "
+            "with a direction",
+            row=(first if rows is None else int(rows[first])) + 1,
+            hint="drop such rows, counted and named: damcli convert IN -o OUT --drop-invalid",
+        )
+    unit = np.empty(vectors.shape, dtype=np.float32)
+    for block in _blocks(len(vectors)):
+        unit[block] = np.asarray(vectors[block], dtype=np.float64) / lengths[block, None]
+    return unit, norms
+
+
+def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the Euclidean length of each row, infinite or 0 where float32 cannot hold it."""
+    lengths = np.empty(len(vectors))
+    # The overflow of a row is reported by its row; numpy's warning would not name it.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for block in _blocks(len(vectors)):
+            wide = np.asarray(vectors[block], dtype=np.float64)
+            lengths[block] = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        norms = lengths.astype(np.float32)
+    return np.where(np.isfinite(norms) & (norms > 0), lengths, norms.astype(np.float64))
+
+
+def _fault(row: NDArray[Any]) -> str:
+    if not np.isfinite(row).all():
+        return "not finite (NaN or infinity)"
+    return "of a length that float32 cannot hold" if row.any() else "all zeros"
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    return (slice(start, start + _WIDE_ROWS) for start in range(0, rows, _WIDE_ROWS))
