@@ -81,9 +81,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 def test_a_name_that_the_file_system_refuses_is_no_traceback(tmp_path):
     with (
         pytest.raises(OutputError, match="not written"),
-        atomic_output(tmp_path / ("x" * 250)) as draft,
+        atomic_output(tmp_path / ("x" * 256)) as draft,
     ):
         draft.write_text("new")
+    longest = tmp_path / ("x" * 251 + ".csv")
+    with atomic_output(longest) as draft:
+        assert draft.suffix == ".csv"
+        draft.write_text("new")
+    assert list(tmp_path.iterdir()) == [longest]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_list_of_ids_that_is_missing_or_not_asked_for(tmp_path):
     np.savez(tmp_path / "a.npz", embedding=np.eye(2))
     with pytest.raises(InputError, match=r"none\.txt: no such file"):
         open_embeddings(tmp_path / "a.npy", tmp_path / "none.txt")
-    with pytest.raises(InputError, match="goes with an .npy"):
+    with pytest.raises(InputError, match=r"goes with an \.npy"):
         open_embeddings(tmp_path / "a.npz", tmp_path / "none.txt")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -201,10 +202,12 @@ def test_data_kept_in_other_files_is_refused(tmp_path, column, way):
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 def test_a_refused_file_is_closed(tmp_path):
     path = forge(tmp_path / "a.h5", id=["a", ""])
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a listing, not paths
     for _ in range(5):
         with pytest.raises(InputError):
             open_embeddings(forge(tmp_path / "b.h5", embedding=np.ones(3)))
         with pytest.raises(InputError):
             open_embeddings(path)
+    gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208

@@ -51,7 +51,7 @@ def test_every_kind_of_list_is_read(tmp_path, kind):
         ({"embedding": [1.0, 2.0]}, "vectors of type double"),
         ({"embedding": ["[1, 2]"]}, "vectors of type string"),
         ({"embedding": pa.array([], pa.list_(pa.float32()))}, r"expected \(N, D\)"),
-        ({"embedding": [[], []]}, r"expected \(N, D\)"),
+        ({"embedding": pa.array([[], []], pa.list_(pa.float32()))}, r"expected \(N, D\)"),
         ({"weights": [[1.0]]}, "holds weights; expected the vectors"),
         ({"embedding": VECTORS, "id": ["a", None, "c"]}, "row 2: id None is of type NoneType"),
         ({"embedding": VECTORS, "id": ["a", "b", ""]}, "row 3: id '' is empty"),

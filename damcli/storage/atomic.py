@@ -38,7 +38,8 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
         target is then as it was, and nothing is left beside it.
     """
     check_writable(target, force=force)
-    draft = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
+    # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
+    draft = target.with_name(f".{secrets.token_hex(4)}.{target.name[-40:]}")
     try:
         yield draft
         with draft.open("rb") as written:
@@ -52,6 +53,13 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 def check_writable(target: Path, *, force: bool) -> None:
     """Refuse a target that could not be written, before any work is done for it."""
+    try:
+        _check(target, force)
+    except OSError as error:
+        raise _explain(target, error) from error
+
+
+def _check(target: Path, force: bool) -> None:
     if target.is_dir():
         raise OutputError(f"{target}: is a folder; expected the name of a file to write")
     if target.exists() and not target.is_file():

@@ -96,13 +96,22 @@ def read_npz(path: Path) -> RawTable:
         np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
     ):
         names = list(archive.files)
-        vectors = archive[require_vectors(names, str(path))]
+        vectors = _array(archive, require_vectors(names, str(path)))
         ids, subjects, norms = (
-            None if (name := find_column(names, known)) is None else archive[name]
+            None if (name := find_column(names, known)) is None else _array(archive, name)
             for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
         )
-        groups = {group: as_names(archive[name]) for name, group in group_columns(names).items()}
+        groups = {
+            group: as_names(_array(archive, name)) for name, group in group_columns(names).items()
+        }
         return RawTable("npz", vectors, ids, subjects, norms, groups)
+
+
+def _array(archive: Any, name: str) -> NDArray[Any]:
+    array = archive[name]
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no .npy
+        raise TypeError(f"'{name}' is not an array")
+    return array
 
 
 def read_parquet(path: Path) -> RawTable:
@@ -150,7 +159,7 @@ def _stack_lists(column: Any, origin: str) -> NDArray[Any]:
             origin, f"vectors of type {kind}; expected lists of numbers, all of one length"
         )
     lengths = np.asarray(pc.list_value_length(column).fill_null(-1))
-    odd = np.flatnonzero(lengths != lengths[0]) if lengths[:1] >= 0 else np.arange(len(lengths))
+    odd = np.flatnonzero((lengths < 0) | (lengths != lengths[:1]))
     if len(odd):
         found = int(lengths[odd[0]])
         raise InputError(

@@ -66,6 +66,8 @@ def _read_table(file: Any, origin: str) -> RawTable:
         None if (name := find_column(columns, known)) is None else _column(file, name, rows, origin)
         for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
     )
+    if _is_link(file, "group"):
+        raise _elsewhere(origin, "group")
     groups = file["group"] if _is_group(file, "group") else {}
     return RawTable(
         format=layout,
@@ -98,8 +100,20 @@ def _layout(file: Any, origin: str) -> str:
 
 def _is_group(file: Any, name: str) -> bool:
     """Whether a group of this very file stands there; links are not followed."""
-    is_here = isinstance(file.get(name, getlink=True), h5py.HardLink)
-    return is_here and file.get(name, getclass=True) is h5py.Group
+    return not _is_link(file, name) and file.get(name, getclass=True) is h5py.Group
+
+
+def _is_link(parent: Any, name: str) -> bool:
+    return isinstance(parent.get(name, getlink=True), h5py.SoftLink | h5py.ExternalLink)
+
+
+def _elsewhere(origin: str, name: str) -> InputError:
+    return InputError(
+        origin,
+        f"'{name}' is kept elsewhere (a link, external storage or a virtual dataset); "
+        "expected the data in the file itself",
+        hint="copy the data into one file, for example with h5py: new['embedding'] = old[...]",
+    )
 
 
 def _dataset(parent: Any, name: str, origin: str) -> Any:
@@ -107,21 +121,15 @@ def _dataset(parent: Any, name: str, origin: str) -> Any:
 
     A link could name any file of the reader's, and an output would then carry its bytes.
     """
-    elsewhere = InputError(
-        origin,
-        f"'{name}' is kept elsewhere (a link, external storage or a virtual dataset); "
-        "expected the data in the file itself",
-        hint="copy the data into one file, for example with h5py: new['embedding'] = old[...]",
-    )
-    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-        raise elsewhere
+    if _is_link(parent, name):
+        raise _elsewhere(origin, name)
     dataset = parent[name]
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(
             origin, f"'{name}' is a {type(dataset).__name__.lower()}; expected a dataset"
         )
     if dataset.is_virtual or dataset.external:
-        raise elsewhere
+        raise _elsewhere(origin, name)
     if dataset.shape is None:
         raise InputError(origin, f"'{name}' is empty; expected a row for each embedding")
     return dataset
