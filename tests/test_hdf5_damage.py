@@ -74,20 +74,28 @@ def test_a_chunk_that_cannot_be_decompressed_is_named_when_it_is_read(tmp_path):
             read()
 
 
-def test_random_damage_never_ends_in_a_bare_traceback(good, rng):
-    whole = good.read_bytes()
-    head = 8192
+def test_random_damage_never_ends_in_a_bare_traceback(tmp_path, rng):
+    # Texts of fixed length: on a damaged heap of free ones, HDF5 itself may never return.
+    path = forge(tmp_path / "a.h5", embedding=np.ones((200, 4)), id=np.arange(200).astype("S"))
+    whole = path.read_bytes()
     refused = 0
-    for _ in range(150):
+    for round_ in range(400):
         raw = bytearray(whole)
-        for place in rng.integers(8, head, size=4):
+        for place in rng.integers(8, 2200, size=1 + round_ % 12):
             raw[place] = rng.integers(256)
-        good.write_bytes(raw)
+        path.write_bytes(raw)
         try:
-            read_embeddings(good)
+            read_embeddings(path)
         except InputError:
             refused += 1
-    assert refused > 0
+    assert refused > 100
+
+
+def test_rows_that_were_never_written_are_not_made_up(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("vectors", shape=(2**40, 512), chunks=(1024, 512), dtype="f4")
+    with pytest.raises(InputError, match="'vectors' is empty"):
+        open_embeddings(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("version", [2, 99])
@@ -171,7 +179,7 @@ def test_attributes_of_any_kind_do_not_stop_a_foreign_file(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["embedding", "id", "subject", "norm", "group/race"])
-@pytest.mark.parametrize("way", ["external link", "external storage", "virtual", "linked group"])
+@pytest.mark.parametrize("way", ["external link", "external storage", "virtual"])
 def test_data_kept_in_other_files_is_refused(tmp_path, column, way):
     """Else a file from elsewhere could carry the reader's own files into an output."""
     values = np.eye(2) if column == "embedding" else np.array([5, 6])
@@ -187,15 +195,19 @@ def test_data_kept_in_other_files_is_refused(tmp_path, column, way):
             file.create_dataset(
                 column, values.shape, values.dtype, external=[(str(raw), 0, h5py.h5f.UNLIMITED)]
             )
-        elif way == "virtual":
+        else:
             layout = h5py.VirtualLayout(values.shape, values.dtype)
             layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), column, values.shape)
             file.create_virtual_dataset(column, layout)
-        elif column == "group/race":
-            file["group"] = h5py.ExternalLink("secret.h5", "group")
-        else:
-            pytest.skip("only groups are reached through a link of theirs")
     with pytest.raises(InputError, match="is kept elsewhere"):
+        open_embeddings(path)
+
+
+def test_groups_reached_through_a_link_are_refused(tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as other:
+        other["group/race"] = ["a", "b"]
+    path = forge(tmp_path / "a.h5", group=h5py.ExternalLink("secret.h5", "group"))
+    with pytest.raises(InputError, match="'group' is kept elsewhere"):
         open_embeddings(path)
 
 

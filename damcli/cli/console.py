@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from damcli.errors import UserError
 
+if TYPE_CHECKING:
+    from damcli.evaluation import Evaluation
+
 Advance = Callable[[int], None]
+DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
 
 
 def report_error(found: str, hint: str | None) -> None:
@@ -95,3 +100,30 @@ def parse_number_list(text: str, option: str) -> tuple[float, ...]:
         raise UserError(
             f"{option} {text}: expected numbers separated by commas", hint=f"{option} 1e-4,1e-3"
         ) from error
+
+
+def print_evaluation(
+    evaluation: Evaluation,
+    *,
+    command: str,
+    inputs: Mapping[str, str | None],
+    settings: Mapping[str, Any],
+    as_json: bool,
+    as_csv: bool,
+    to_stderr: bool = False,
+) -> None:
+    """Print an evaluation as JSON, as CSV, or as tables."""
+    import json
+
+    from damcli.reports import documents
+    from damcli.reports.tables import print_report
+
+    if as_json:
+        document = documents.as_document(
+            evaluation, command=command, inputs=inputs, settings=settings
+        )
+        print(json.dumps(document, indent=2))
+    elif as_csv:
+        print(documents.as_csv(evaluation), end="")
+    else:
+        print_report(evaluation, stream=sys.stderr if to_stderr else sys.stdout)

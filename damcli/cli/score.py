@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from damcli.cli.console import Messages, parse_number_list, usage_error
+from damcli.cli.console import (
+    DEFAULT_FAR,
+    Messages,
+    parse_number_list,
+    print_evaluation,
+    usage_error,
+)
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
@@ -17,7 +23,6 @@ if TYPE_CHECKING:
     from damcli.scoring.score import ListedScores
     from damcli.scoring.table import ScoredChunk
 
-DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
 STDOUT = "-"
 
 
@@ -125,7 +130,15 @@ def score(
     if matches is None:
         return
     evaluation = _evaluate(matches, fars, resamples, seed, messages)
-    _print(evaluation, about, as_json, as_csv, to_stderr=output == STDOUT)
+    print_evaluation(
+        evaluation,
+        command="score",
+        inputs=about["digests"],
+        settings=about["settings"],
+        as_json=as_json,
+        as_csv=as_csv,
+        to_stderr=output == STDOUT,
+    )
 
 
 def _check_output(target: Path, force: bool) -> None:
@@ -267,26 +280,3 @@ def _evaluate(
 
     with messages.progress("evaluating", None, "pairs") as advance:
         return evaluate(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)
-
-
-def _print(
-    evaluation: Evaluation, about: dict[str, Any], as_json: bool, as_csv: bool, *, to_stderr: bool
-) -> None:
-    import json
-
-    from damcli.reports.documents import as_csv as csv_text
-    from damcli.reports.documents import as_document
-    from damcli.reports.tables import print_report
-
-    if as_json:
-        document = as_document(
-            evaluation,
-            command="score",
-            inputs=about["digests"],
-            settings=about["settings"],
-        )
-        print(json.dumps(document, indent=2))
-    elif as_csv:
-        print(csv_text(evaluation), end="")
-    else:
-        print_report(evaluation, stream=sys.stderr if to_stderr else sys.stdout)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from damcli.errors import UserError
 from damcli.evaluation.counts import Floats
 from damcli.evaluation.rates import best_threshold
 from damcli.scoring.matches import Matches
@@ -42,6 +43,12 @@ def _accuracy(
     shares = []
     for fold in np.unique(np.concatenate([genuine_folds, impostor_folds])):
         mine, theirs = genuine_folds == fold, impostor_folds == fold
+        if mine.all() or theirs.all():
+            raise UserError(
+                "one fold holds all genuine or all impostor pairs, so no threshold can be chosen "
+                "on the others",
+                hint="spread both over at least two folds, or drop the fold column",
+            )
         threshold = _midway(np.sort(genuine[~mine]), np.sort(impostors[~theirs]))
         right = (genuine[mine] >= threshold).sum() + (impostors[theirs] < threshold).sum()
         shares.append(right / (mine.sum() + theirs.sum()))

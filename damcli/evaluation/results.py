@@ -83,6 +83,8 @@ class Evaluation:
         How often, and from which seed; 0 resamples mean no intervals.
     metrics
         One result a metric.
+    is_distance
+        Thresholds are distances: accept at or below them.
     """
 
     genuine: int
@@ -92,3 +94,4 @@ class Evaluation:
     resamples: int
     seed: int
     metrics: tuple[MetricResult, ...]
+    is_distance: bool = False

@@ -123,13 +123,14 @@ def _chunk(batch: Any, layout: Layout, row: int, origin: str) -> PairChunk:
         first_row=row,
         probes=probes,
         references=references,
-        labels=None if layout.label is None else _labels(batch, layout.label, row, origin),
-        folds=None if layout.fold is None else _coded(batch.column(layout.fold)),
-        groups={name: _coded(batch.column(place)) for name, place in layout.groups.items()},
+        labels=None if layout.label is None else labels_of(batch.column(layout.label), row, origin),
+        folds=None if layout.fold is None else coded(batch.column(layout.fold)),
+        groups={name: coded(batch.column(place)) for name, place in layout.groups.items()},
     )
 
 
-def _coded(column: Any) -> Coded:
+def coded(column: Any) -> Coded:
+    """Encode an Arrow column of strings; nulls become empty strings."""
     if column.null_count:
         column = column.fill_null("")
     encoded = column.dictionary_encode()
@@ -140,7 +141,7 @@ def _coded(column: Any) -> Coded:
 
 
 def _ids(batch: Any, place: int, row: int, origin: str) -> Coded:
-    ids = _coded(batch.column(place))
+    ids = coded(batch.column(place))
     empty = np.flatnonzero(ids.names == "")
     if len(empty):
         at = int(np.flatnonzero(ids.codes == empty[0])[0])
@@ -148,8 +149,9 @@ def _ids(batch: Any, place: int, row: int, origin: str) -> Coded:
     return ids
 
 
-def _labels(batch: Any, place: int, row: int, origin: str) -> NDArray[np.int8]:
-    cells = _coded(batch.column(place))
+def labels_of(column: Any, row: int, origin: str) -> NDArray[np.int8]:
+    """Read a column of labels, of which ``row`` is the first; int8, 1 or 0."""
+    cells = coded(column)
     values = np.array([LABELS.get(name.strip().lower(), -1) for name in cells.names], dtype=np.int8)
     labels = values[cells.codes]
     wrong = np.flatnonzero(labels < 0)

@@ -130,7 +130,8 @@ def _dataset(parent: Any, name: str, origin: str) -> Any:
         )
     if dataset.is_virtual or dataset.external:
         raise _elsewhere(origin, name)
-    if dataset.shape is None:
+    # HDF5 would make up zeros for what was never written, and for any number of rows.
+    if dataset.shape is None or (dataset.size and not dataset.id.get_storage_size()):
         raise InputError(origin, f"'{name}' is empty; expected a row for each embedding")
     return dataset
 

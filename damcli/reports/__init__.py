@@ -1,0 +1,1 @@
+"""What people and programs read: tables, JSON, CSV. Percent signs and rounding live here."""

@@ -1,0 +1,115 @@
+"""The one list of numbers that the terminal, JSON and CSV all show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+
+from damcli.evaluation import Evaluation
+from damcli.evaluation.rates import OperatingPoint
+from damcli.evaluation.results import Estimate, MetricResult
+
+TAR = "TAR@FAR"
+FOLDS = "accuracy over folds"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of one metric; None where it does not apply. Rates are fractions."""
+
+    metric: str
+    quantity: str
+    far: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    standard_error: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    threshold: float | None = None
+    achieved_far: float | None = None
+    false_accepts: int | None = None
+    allowed_false_accepts: int | None = None
+    note: str | None = None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval of the difference excludes 0."""
+        if self.difference_low is None or self.difference_high is None:
+            return False
+        return self.difference_low > 0 or self.difference_high < 0
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def rows_of(evaluation: Evaluation) -> list[Row]:
+    """List every number: TAR at each FAR for each metric, then the other quantities."""
+    rows = [
+        _tar_row(metric, metric.points[i], metric.tars[i])
+        for i in range(len(evaluation.metrics[0].points))
+        for metric in evaluation.metrics
+    ]
+    rows += [_row(m, "EER", m.eer, m.eer_threshold) for m in evaluation.metrics]
+    rows += [_row(m, "AUC", m.auc, None) for m in evaluation.metrics]
+    rows += [
+        _row(m, "best accuracy", m.best_accuracy, m.best_threshold) for m in evaluation.metrics
+    ]
+    rows += [
+        Row(
+            m.name,
+            FOLDS,
+            value=m.folds.mean,
+            standard_error=m.folds.standard_error,
+            note=f"{m.folds.folds} folds",
+        )
+        for m in evaluation.metrics
+        if m.folds is not None
+    ]
+    return rows
+
+
+def _row(metric: MetricResult, quantity: str, estimate: Estimate, threshold: float | None) -> Row:
+    known = None if threshold is None or not math.isfinite(threshold) else threshold
+    return _filled(Row(metric.name, quantity, threshold=known), estimate)
+
+
+def _tar_row(metric: MetricResult, point: OperatingPoint, estimate: Estimate | None) -> Row:
+    if estimate is None:
+        needed = math.ceil(1 / point.far - 1e-9)
+        return Row(
+            metric.name,
+            TAR,
+            far=point.far,
+            allowed_false_accepts=0,
+            note=f"n/a (needs ≥ {needed:,} impostor pairs)",
+        )
+    row = Row(
+        metric.name,
+        TAR,
+        far=point.far,
+        threshold=point.threshold,
+        achieved_far=point.achieved_far,
+        false_accepts=point.false_accepts,
+        allowed_false_accepts=point.allowed,
+    )
+    return _filled(row, estimate)
+
+
+def _filled(row: Row, estimate: Estimate) -> Row:
+    interval, paired = estimate.interval, estimate.difference_interval
+    return replace(
+        row,
+        value=estimate.value,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        difference=estimate.difference,
+        difference_low=None if paired is None else paired.low,
+        difference_high=None if paired is None else paired.high,
+    )
+
+
+def as_dict(row: Row) -> dict[str, str | float | int | None]:
+    """Return the row's columns in their order."""
+    return asdict(row)

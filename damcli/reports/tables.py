@@ -1,0 +1,156 @@
+"""The evaluation for people: two tables and how to read them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from damcli.evaluation import Evaluation
+from damcli.reports.rows import FOLDS, TAR, Row, rows_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_MIN_WIDTH = 120
+_FILE_WIDTH = 200
+
+
+def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> None:
+    """Print the tables of an evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        What was found.
+    stream
+        Where to; stdout by default.
+    """
+    console = _console(stream or sys.stdout)
+    rows = rows_of(evaluation)
+    subjects = f" of {evaluation.subjects:,} subjects" if evaluation.subjects else ""
+    console.print(
+        f"{evaluation.genuine:,} genuine and {evaluation.impostors:,} impostor pairs{subjects}"
+    )
+    compared = len(evaluation.metrics) > 1
+    console.print(_table(_tar_columns(compared=compared), [r for r in rows if r.quantity == TAR]))
+    console.print(_table(_other_columns(compared=compared), [r for r in rows if r.quantity != TAR]))
+    for line in _legend(evaluation, rows):
+        console.print(line)
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    width = console.width if console.is_terminal else _FILE_WIDTH
+    return Console(file=stream, highlight=False, width=max(width, _MIN_WIDTH))
+
+
+Column = tuple[str, Callable[[Row], str]]
+
+
+def _tar_columns(*, compared: bool) -> list[Column]:
+    return [
+        ("FAR", lambda row: scientific(row.far)),
+        ("metric", lambda row: row.metric),
+        ("TAR [95 %]", _value),
+        *([("Δ points [95 %]", _difference)] if compared else []),
+        ("threshold", lambda row: _digits(row.threshold)),
+        ("achieved FAR", lambda row: _rate(row.achieved_far)),
+        ("false/allowed", _false_accepts),
+    ]
+
+
+def _other_columns(*, compared: bool) -> list[Column]:
+    return [
+        ("", lambda row: row.quantity if row.quantity != FOLDS else f"{row.note}: accuracy ± SE"),
+        ("metric", lambda row: row.metric),
+        ("value [95 %]", _value),
+        *([("Δ points [95 %]", _difference)] if compared else []),
+        ("threshold", lambda row: _digits(row.threshold)),
+    ]
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title, _ in columns:
+        left = title in ("", "FAR", "metric")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    previous = None
+    for row in rows:
+        group = (row.quantity, row.far)
+        cells = [cell(row) for _, cell in columns]
+        if group == previous:
+            cells[0] = ""
+        table.add_row(*cells)
+        previous = group
+    return table
+
+
+def _value(row: Row) -> str:
+    if row.value is None:
+        return row.note or ""
+    if row.standard_error is not None:
+        return f"{percent(row.value)} ± {100 * row.standard_error:.2f}"
+    if row.low is None or row.high is None:
+        return percent(row.value)
+    return f"{percent(row.value)} [{100 * row.low:.2f}, {100 * row.high:.2f}]"
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return ""
+    text = f"{100 * row.difference:+.2f}"
+    if row.difference_low is None or row.difference_high is None:
+        return text
+    mark = " *" if row.is_significant else "  "
+    return f"{text} [{100 * row.difference_low:+.2f}, {100 * row.difference_high:+.2f}]{mark}"
+
+
+def _false_accepts(row: Row) -> str:
+    if row.false_accepts is None:
+        return ""
+    return f"{row.false_accepts:,} / {row.allowed_false_accepts:,}"
+
+
+def percent(rate: float) -> str:
+    """Write a fraction in percent."""
+    return f"{100 * rate:.2f} %"
+
+
+def scientific(far: float | None) -> str:
+    """Write a false accept rate as 1e-4."""
+    if far is None:
+        return ""
+    mantissa, exponent = f"{far:e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.3e}"
+
+
+def _digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
+
+
+def _legend(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
+    rule = "distance ≤ threshold" if evaluation.is_distance else "score ≥ threshold"
+    lines = [f"Accept when {rule}. FAR and TAR are FMR and TMR of ISO/IEC 19795."]
+    if len(evaluation.metrics) > 1:
+        lines.append(
+            f"Δ: difference to {evaluation.metrics[0].name} on the same pairs, in percentage points."
+        )
+    if evaluation.resamples:
+        lines.append(
+            f"95 % intervals: {evaluation.resamples:,} resamples of {evaluation.resampled}, "
+            f"the same for all metrics, seed {evaluation.seed}."
+        )
+    if any(row.is_significant for row in rows):
+        lines.append("* the interval of the difference excludes 0.")
+    return lines

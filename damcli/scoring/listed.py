@@ -1,0 +1,54 @@
+"""Matches from a score list, numbered as `damcli score` numbers them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from damcli.protocols.scores import ScoreChunk, ScoreList
+from damcli.scoring.matches import MatchSpool
+
+
+def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
+    """Read a score list for evaluation.
+
+    Parameters
+    ----------
+    scores
+        The list.
+    distance
+        The scores are distances, lower = more similar; they are negated.
+
+    Raises
+    ------
+    InputError
+        A label is neither 1 nor 0, or a score is not a finite number.
+    """
+    subjects = _numbers(scores, scores.subjects or ())
+    folds = _numbers(scores, () if scores.fold is None else (scores.fold,))
+    spool = MatchSpool(
+        scores.metrics, subject_count=len(subjects), has_folds=scores.fold is not None
+    )
+    sign = -1.0 if distance else 1.0
+
+    def take(chunk: ScoreChunk) -> None:
+        sides = [
+            np.array([subjects[name] for name in column.names])[column.codes]
+            for column in map(chunk.column, scores.subjects or ())
+        ]
+        fold = None
+        if scores.fold is not None:
+            column = chunk.column(scores.fold)
+            fold = np.array([folds[name] for name in column.names])[column.codes]
+        columns = [sign * chunk.scores(name) for name in scores.metrics]
+        spool.append(chunk.labels, columns, *(sides or (None, None)), fold)
+
+    scores.read(take)
+    return spool
+
+
+def _numbers(scores: ScoreList, places: tuple[int, ...]) -> dict[str, int]:
+    """Number the names of some columns in their sorted order, which takes a pass of its own."""
+    names: set[str] = set()
+    if places:
+        scores.read(lambda chunk: names.update(*(chunk.column(place).names for place in places)))
+    return {name: number for number, name in enumerate(sorted(names))}
