@@ -19,7 +19,7 @@ COMMANDS = ("build-anchors", "score", "evaluate", "pairs", "convert", "info", "d
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+resource.setrlimit(resource.RLIMIT_FSIZE, (@, @))
 from damcli.cli.app import main
 main()
 """
@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_the_old_file_whole(folder: Path) -> None:
     out.write_text("precious")
     done = shell(
         *("score", folder / "pairs.csv", "-e", folder / "emb.h5", "-o", out, "--force"),
-        code=LIMITED.replace("LIMIT", "50000"),
+        code=LIMITED.replace("@", "50000"),
     )
     assert done.returncode == 1, done.stderr
     assert "disk is full" in done.stderr
@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_the_old_file_whole(folder: Path) -> None:
 
 def test_a_full_disk_under_an_hdf5_output(folder: Path) -> None:
     out = folder / "copy.h5"
-    done = shell(*("convert", folder / "emb.h5", "-o", out), code=LIMITED.replace("LIMIT", "5000"))
+    done = shell(*("convert", folder / "emb.h5", "-o", out), code=LIMITED.replace("@", "5000"))
     assert done.returncode == 1, done.stderr
     assert "disk is full" in done.stderr
     assert "Traceback" not in done.stderr

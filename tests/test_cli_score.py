@@ -39,7 +39,7 @@ def test_labelled_pairs_give_both_metrics_and_a_file(folder: Path) -> None:
     assert "cosine" in done.out
     assert "DAM-R" in done.out
     assert "EER" in done.out
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert len(rows) == 36 * 35 // 2
     assert list(rows[0]) == [
         *("probe_id", "reference_id", "probe_subject", "reference_subject"),

@@ -60,9 +60,10 @@ def main() -> None:
     except UserError as error:
         report_error(str(error), error.hint)
         sys.exit(EXIT_BAD_DATA)
-    except KeyboardInterrupt:
-        report_error("interrupted; no output was written", None)
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this
+            report_error("interrupted; no output was written", None)
+        raise
     except BrokenPipeError:
         _drop_stdout()
         sys.exit(EXIT_BAD_DATA)

@@ -127,3 +127,18 @@ def print_evaluation(
         print(documents.as_csv(evaluation), end="")
     else:
         print_report(evaluation, stream=sys.stderr if to_stderr else sys.stdout)
+
+
+def print_json(command: str, content: Mapping[str, Any]) -> None:
+    """Print a JSON document of a command, with its schema's name and version."""
+    import json
+
+    from damcli import __version__
+
+    head = {
+        "schema": f"damcli/{command}",
+        "schema_version": 1,
+        "command": command,
+        "damcli_version": __version__,
+    }
+    print(json.dumps({**head, **content}, indent=2, default=str))

@@ -54,6 +54,7 @@ def evaluate(
         raise usage_error("--json and --csv exclude each other")
     from pathlib import Path
 
+    from damcli.evaluation import check_fars
     from damcli.evaluation import evaluate as evaluate_matches
     from damcli.protocols.scores import ScoreList
     from damcli.scoring.listed import matches_of
@@ -61,6 +62,7 @@ def evaluate(
 
     messages = Messages(quiet=quiet)
     fars = parse_number_list(far, "--far")
+    check_fars(fars)
     scored = ScoreList(scores, score or (), label)
     matches = matches_of(scored, distance=distance)
     if scored.subjects is None:

@@ -105,7 +105,10 @@ def score(
         raise usage_error("-o - and --json or --csv would both write to stdout")
     if not 0 < s < float("inf"):
         raise usage_error(f"-s {s:g}: expected a number above 0")
+    from damcli.evaluation import check_fars, require_both_classes
+
     fars = parse_number_list(far, "--far")
+    check_fars(fars)
     if output is not None and output != STDOUT:
         _check_output(Path(output), force)
     messages = Messages(quiet=quiet)
@@ -123,9 +126,11 @@ def score(
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
     )
+    if scores.labelled:
+        require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
     _report_missing(scores, output, force, messages)
     settings = {"k": k, "s": s, "combine": combine.value, "linear": linear}
-    about = {"digests": _digests(pairs, sides), "settings": settings}
+    about: dict[str, Any] = {"digests": _digests(pairs, sides), "settings": settings}
     matches = _write_and_match(scores, output, force, about, messages)
     if matches is None:
         return

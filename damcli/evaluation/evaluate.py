@@ -88,21 +88,43 @@ def evaluate(
     )
 
 
-def _check(matches: Matches, fars: Sequence[float], resamples: int) -> None:
-    if not (matches.genuine_count and matches.impostor_count):
+def require_both_classes(genuine: int, impostors: int) -> None:
+    """Refuse pairs that are all genuine or all impostor.
+
+    Raises
+    ------
+    UserError
+        One of the counts is 0.
+    """
+    if not (genuine and impostors):
         raise UserError(
-            f"labels of one class only: {matches.genuine_count:,} genuine and "
-            f"{matches.impostor_count:,} impostor pairs; expected both",
+            f"labels of one class only: {genuine:,} genuine and {impostors:,} impostor pairs; "
+            "expected both",
             hint="an ROC needs genuine (label 1) and impostor (label 0) pairs; "
             "drop the labels to score without a table",
         )
-    for far in fars:
-        if not 0 < far < 1:
-            raise UserError(f"FAR {far:g}; expected a fraction between 0 and 1")
-    if any(one == other for one, other in pairwise(sorted(fars))):
-        raise UserError("a FAR was given twice")
+
+
+def _check(matches: Matches, fars: Sequence[float], resamples: int) -> None:
+    require_both_classes(matches.genuine_count, matches.impostor_count)
+    check_fars(fars)
     if resamples < 0:
         raise UserError(f"{resamples} resamples; expected 0 or more")
+
+
+def check_fars(fars: Sequence[float]) -> None:
+    """Refuse false accept rates that are none, or that stand twice.
+
+    Raises
+    ------
+    UserError
+        A rate is not between 0 and 1, or was given twice.
+    """
+    for far in fars:
+        if not 0 < far < 1:
+            raise UserError(f"FAR {far:g}: expected a fraction between 0 and 1")
+    if any(one == other for one, other in pairwise(sorted(fars))):
+        raise UserError("a FAR was given twice")
 
 
 def _values(counts: MatchCounts, fars: Sequence[float]) -> list[float]:

@@ -184,7 +184,8 @@ def _list_npz(path: Path) -> list[StoredTensor]:
         for member in archive.infolist():
             with archive.open(member) as file:
                 shape, dtype = _array_header(file)
-            if not dtype.hasobject and math.prod(shape) * dtype.itemsize > member.file_size:
+                left = member.file_size - file.tell()
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize > left:
                 raise ValueError(f"{member.filename} is shorter than its header says")
             name = member.filename.removesuffix(".npy")
             dtype_name = "pickled object" if dtype.hasobject else dtype.name

@@ -10,7 +10,7 @@ from pathlib import Path
 from damcli.errors import InputError
 from damcli.models.checkpoints import require_file
 
-INDEX_NAMES = ("index", "idx", "class", "class_index", "class_id", "id")
+_HEADER = re.compile(r'"?(index|idx|class|class_index|class_id|id)"?\s*,', re.IGNORECASE)
 _INDEXED = re.compile(r'\s*"?\d+"?\s*,', re.ASCII)
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -42,7 +42,8 @@ def read_labels(path: Path) -> list[str]:
         a label, or has an index that is not what it should be.
     """
     lines = _numbered_lines(path)
-    indexed = any(_INDEXED.match(text) for _, text in lines[:2])
+    headed = _HEADER.match(lines[0][1])
+    indexed = headed or any(_INDEXED.match(text) for _, text in lines[:2])
     labelled = _in_class_order(path, lines) if indexed else lines
     _check_distinct(path, labelled)
     return [label for _, label in labelled]
@@ -101,13 +102,15 @@ def _body(path: Path, lines: Sequence[NumberedLine]) -> Sequence[NumberedLine]:
     if _INDEXED.match(text):
         return lines
     # an unknown first line may be a header as well as a label that lost its index
-    if _fields(path, row, text)[0].strip().lower() not in INDEX_NAMES:
+    if not _HEADER.match(text):
         raise InputError(
             str(path),
             f"'{text}' stands above 'index,label' lines; expected such a line, or the header "
             "'index,label'",
             row=row,
         )
+    if len(lines) == 1:
+        raise InputError(str(path), "holds a header only; expected 'index,label' lines under it")
     return lines[1:]
 
 

@@ -84,10 +84,11 @@ class TextTable:
         line = next((line for line in text.splitlines() if line.strip()), None)
         if line is None:
             raise InputError(self.origin, "is empty; expected rows probe_id,reference_id[,label]")
-        self._separator = next((mark for mark in (",", "\t") if mark in line), " ")
+        self._separator: str = next((mark for mark in (",", "\t") if mark in line), " ")
         if self._separator == " ":
             return line.split()
-        return next(csv.reader(io.StringIO(line), delimiter=self._separator))
+        cells: list[str] = next(csv.reader(io.StringIO(line), delimiter=self._separator))
+        return cells
 
     def _csv_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Any]:
         import pyarrow as pa

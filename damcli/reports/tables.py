@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_MIN_WIDTH = 120
+_MIN_WIDTH = 130
 _FILE_WIDTH = 200
 
 
@@ -144,7 +144,7 @@ def _legend(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
     lines = [f"Accept when {rule}. FAR and TAR are FMR and TMR of ISO/IEC 19795."]
     if len(evaluation.metrics) > 1:
         lines.append(
-            f"Δ: difference to {evaluation.metrics[0].name} on the same pairs, in percentage points."
+            f"Δ: difference to {evaluation.metrics[0].name} on the same pairs, in percent points."
         )
     if evaluation.resamples:
         lines.append(

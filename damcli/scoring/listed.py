@@ -40,14 +40,15 @@ def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
             column = chunk.column(scores.fold)
             fold = np.array([folds[name] for name in column.names])[column.codes]
         columns = [sign * chunk.scores(name) for name in scores.metrics]
-        spool.append(chunk.labels, columns, *(sides or (None, None)), fold)
+        probe, reference = sides or (None, None)
+        spool.append(chunk.labels, columns, probe, reference, fold)
 
     scores.read(take)
     return spool
 
 
 def _numbers(scores: ScoreList, places: tuple[int, ...]) -> dict[str, int]:
-    """Number the names of some columns in their sorted order, which takes a pass of its own."""
+    """Give the names of some columns numbers, in sorted order: a pass of its own."""
     names: set[str] = set()
     if places:
         scores.read(lambda chunk: names.update(*(chunk.column(place).names for place in places)))

@@ -67,6 +67,7 @@ class ResolvedPairs:
     group_names: tuple[str, ...]
     missing: list[Missing] = field(default_factory=list)
     read: int = 0
+    genuine_count: int = 0
 
     def __post_init__(self) -> None:
         """Make room for the columns that the list has."""
@@ -92,6 +93,7 @@ class ResolvedPairs:
             records[f"group{i}"] = self._groups[i].encode(pairs.groups[name])
         self._spool.append(records[known])
         self.read += len(pairs)
+        self.genuine_count += int((records["label"][known] == 1).sum())
 
     def chunks(self, pairs: int) -> Iterator[RowPairs]:
         """Yield all pairs in order, at most so many at a time."""

@@ -41,6 +41,11 @@ class ListedScores:
         return len(self._pairs)
 
     @property
+    def genuine_count(self) -> int:
+        """How many pairs are labelled genuine."""
+        return self._pairs.genuine_count
+
+    @property
     def missing(self) -> list[Missing]:
         """The pairs left out because an id has no embedding."""
         return self._pairs.missing

@@ -18,7 +18,7 @@ from damcli.storage.embeddings import Embeddings, Rows
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _PARQUET = (".parquet", ".pq")
-Write = Callable[["ScoredChunk"], None]
+Columns = Mapping[str, NDArray[Any]]
 
 
 class ScoredChunk(NamedTuple):
@@ -62,20 +62,35 @@ def score_file(
     *,
     force: bool = False,
     about: Mapping[str, str] | None = None,
-) -> Iterator[Write]:
+) -> Iterator[Callable[[ScoredChunk], None]]:
     """Open a scores file and give the function that appends a chunk to it.
+
+    Parameters
+    ----------
+    target, force, about
+        See `table_file`.
+    probes, references
+        Whose ids and subjects are written.
+    """
+    with table_file(target, force=force, about=about) as write:
+        yield lambda chunk: write(columns_of(chunk, probes, references))
+
+
+@contextmanager
+def table_file(
+    target: Path | BinaryIO, *, force: bool = False, about: Mapping[str, str] | None = None
+) -> Iterator[Callable[[Columns], None]]:
+    """Open a table and give the function that appends columns to it.
 
     Parameters
     ----------
     target
         ``.csv`` (also ``.csv.gz``, ``.zst``, ``.bz2``) or ``.parquet``, which appears whole
         or not at all; or a binary stream for CSV.
-    probes, references
-        Whose ids and subjects are written.
     force
         Replace an existing file.
     about
-        What to record with the scores; only Parquet has room for it.
+        What to record with the table; only Parquet has room for it.
 
     Raises
     ------
@@ -90,7 +105,7 @@ def score_file(
     with opened as sink:
         writer = _Writer(sink, about or {})
         try:
-            yield lambda chunk: writer.write(columns_of(chunk, probes, references))
+            yield writer.write
         finally:
             writer.close()
 
@@ -115,7 +130,7 @@ class _Writer:
         self._writer: Any = None
         self._stream: Any = None
 
-    def write(self, columns: dict[str, NDArray[Any]]) -> None:
+    def write(self, columns: Columns) -> None:
         import pyarrow as pa
 
         batch = pa.table({name: pa.array(column) for name, column in columns.items()})

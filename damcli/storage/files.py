@@ -38,6 +38,7 @@ _READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
+READABLE_SUFFIXES = tuple(_READERS)
 
 
 class EmbeddingFile:

@@ -1,0 +1,81 @@
+"""Class centres as embeddings, from which anchors are chosen like from any others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from damcli.errors import UserError
+from damcli.models.class_centres import ClassCentres, mean_of_sub_centers, read_class_centres
+from damcli.models.labels import read_labels
+from damcli.storage.embeddings import Embeddings
+
+
+def open_class_centres(
+    path: Path,
+    *,
+    tensor: str | None = None,
+    dim: int | None = None,
+    labels: Path | None = None,
+    sub_centers: int | None = None,
+    per_subject: int | None = 1,
+) -> tuple[Embeddings, ClassCentres]:
+    """Read the class centres of a checkpoint as embeddings.
+
+    Parameters
+    ----------
+    path
+        ``.pt``, ``.pth``, ``.safetensors``, ``.onnx``, ``.npy`` or ``.npz``.
+    tensor, dim, sub_centers
+        What is known of the matrix; see `damcli.models.class_centres.read_class_centres`.
+    labels
+        The labels of the classes, which become ids and subjects.
+    per_subject
+        1 for the mean of each class's sub-centres, None for every sub-centre.
+
+    Returns
+    -------
+    embeddings : Embeddings
+        (C, D), or (C * K, D) with every sub-centre.
+    centres : ClassCentres
+        Where they were found.
+
+    Raises
+    ------
+    InputError
+        The checkpoint does not hold one such matrix, or the labels do not fit it.
+    UserError
+        ``per_subject`` is neither 1 nor None.
+    """
+    if per_subject not in (1, None):
+        raise UserError(
+            f"{per_subject} centres per class; expected 1 or all",
+            hint="1 averages the sub-centres of a class, all keeps each",
+        )
+    names = None if labels is None else read_labels(labels)
+    centres = read_class_centres(
+        path,
+        tensor=tensor,
+        dim=dim,
+        classes=None if names is None else len(names),
+        sub_centers=sub_centers,
+    )
+    count = centres.sub_centers
+    vectors = centres.vectors
+    if per_subject == 1 and count > 1:
+        vectors, count = mean_of_sub_centers(vectors, count, origin=str(path)), 1
+    ids = subjects = None
+    if names is not None:
+        subjects = np.repeat(np.array(names, dtype=object), count)
+        ids = subjects if count == 1 else [f"{name}#{k}" for name in names for k in range(count)]
+    about: dict[str, Any] = {
+        "tensor": centres.tensor,
+        "transposed": centres.transposed,
+        "sub_centers": centres.sub_centers,
+        "sub_centers_averaged": count < centres.sub_centers,
+    }
+    embeddings = Embeddings.from_arrays(vectors, ids, subjects, attributes=about, origin=str(path))
+    return replace(embeddings, path=path), centres
