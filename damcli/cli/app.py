@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-PANELS = {
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Pipeline": {"build-anchors": build_anchors.build_anchors, "score": score.score},
     "Evaluation": {"evaluate": evaluate.evaluate},
     "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},

@@ -78,7 +78,7 @@ class TextTable:
 
         try:
             with self._open() as stream:
-                text = stream.read(_PEEK_BYTES).decode("utf-8-sig", errors="replace")
+                text: str = stream.read(_PEEK_BYTES).decode("utf-8-sig", errors="replace")
         except (pa.ArrowException, OSError) as error:
             raise InputError(self.origin, f"cannot be read ({error})", hint=_DAMAGED) from error
         line = next((line for line in text.splitlines() if line.strip()), None)
