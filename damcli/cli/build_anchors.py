@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from damcli.cli.console import Messages, print_json, usage_error
+from damcli.cli.console import Messages, command_line, print_json, usage_error
 from damcli.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def build_anchors(
             near_duplicates=near,
             progress=advance,
         )
-    write_embeddings(output, anchors, dtype=dtype.value, force=force)
+    write_embeddings(output, anchors, dtype=dtype.value, force=force, command=command_line())
     _report(embeddings, anchors, dropped, size, near, output, messages)
     if as_json:
         print_json("build-anchors", _summary(anchors, dropped, output))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -142,3 +143,8 @@ def print_json(command: str, content: Mapping[str, Any]) -> None:
         "damcli_version": __version__,
     }
     print(json.dumps({**head, **content}, indent=2, default=str))
+
+
+def command_line() -> str:
+    """Return the command as it was given, to record in what it makes."""
+    return shlex.join(["damcli", *sys.argv[1:]])

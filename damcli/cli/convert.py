@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from damcli.cli.build_anchors import FloatType
-from damcli.cli.console import Messages, usage_error
+from damcli.cli.console import Messages, command_line, usage_error
 from damcli.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +76,14 @@ def convert(
     )
     check_unique(embeddings.ids[rows], embeddings.origin)
     if own:
-        write_embeddings(output, embeddings, rows=rows, dtype=dtype.value, force=force)
+        write_embeddings(
+            output,
+            embeddings,
+            rows=rows,
+            dtype=dtype.value,
+            force=force,
+            command=command_line(),
+        )
     else:
         write_foreign(output, embeddings, rows, force=force)
     messages.say(f"wrote {len(rows):,} embeddings of dimension {embeddings.dim} to {output}")
