@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from damcli.storage.embeddings import Embeddings
 
 NEXT_STEPS = """\
+These people are easy to tell apart, and DAM makes no difference that the intervals would
+show. Where faces crowd together it does: examples/crowded_faces.py in the repository.
+
 On your own embeddings (an HDF5, .npy, .npz or Parquet file with ids and subjects):
 
-  damcli convert  my_faces.npz -o emb.h5
+  damcli convert my_faces.npz -o emb.h5
   damcli build-anchors train.npz -o anchors.h5 --kind real-db
   damcli score pairs.csv -e emb.h5 -a anchors.h5 -o scores.csv
   damcli evaluate scores.csv

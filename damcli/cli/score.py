@@ -283,5 +283,5 @@ def _evaluate(
 ) -> Evaluation:
     from damcli.evaluation import evaluate
 
-    with messages.progress("evaluating", None, "pairs") as advance:
+    with messages.progress("evaluating", matches.impostor_count, "pairs") as advance:
         return evaluate(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)
