@@ -13,6 +13,7 @@ from damcli.storage.embeddings import Names
 
 # Impostors are drawn by rejection while they are a small part of all, which they usually are.
 _MAX_LISTED = 50_000_000
+_BLOCK_PAIRS = 1 << 20
 Pairs = NDArray[np.int64]
 
 
@@ -60,11 +61,15 @@ def genuine_pairs(codes: NDArray[np.int64]) -> Pairs:
 
 
 def impostor_blocks(codes: NDArray[np.int64]) -> Iterator[Pairs]:
-    """Yield all pairs (i < j) of two subjects, (P, 2), row by row."""
-    for row in range(len(codes) - 1):
-        others = row + 1 + np.flatnonzero(codes[row + 1 :] != codes[row])
-        if len(others):
-            yield np.stack([np.full(len(others), row), others], axis=1)
+    """Yield all pairs (i < j) of two subjects, (P, 2), a block of rows at a time."""
+    step = max(1, _BLOCK_PAIRS // len(codes))
+    for start in range(0, len(codes), step):
+        rows = np.arange(start, min(start + step, len(codes)))
+        columns = np.arange(start, len(codes))
+        wanted = (columns[None] > rows[:, None]) & (codes[None, start:] != codes[rows, None])
+        pairs = np.argwhere(wanted) + start
+        if len(pairs):
+            yield pairs
 
 
 def draw_genuine(pairs: SubjectPairs, count: int, rng: np.random.Generator) -> Pairs:

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from damcli.storage.embeddings import Embeddings
+from damcli.storage.files import read_anchors
+from damcli.storage.hdf5 import write_embeddings
+from tests.cli import Outcome, damcli, failed
+from tests.faces import faces
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_embeddings(tmp_path / "train.h5", faces(20, 4))
+    return tmp_path
+
+
+def build(folder: Path, *options: object, source: str = "train.h5") -> Outcome:
+    return damcli("build-anchors", folder / source, "-o", folder / "anchors.h5", *options)
+
+
+def test_one_sample_a_subject_by_default_and_a_count_of_the_rest(folder: Path) -> None:
+    done = build(folder, "--json")
+    found = read_anchors(folder / "anchors.h5")
+    assert sorted(found.subjects) == sorted(set(faces(20, 4).subjects))
+    assert found.kind == "real-db"
+    assert "1 per subject: 60 left out" in done.err
+    assert "20 are all that is left; 50,000 were asked for" in done.err
+    summary = json.loads(done.out)
+    assert summary["anchors"] == 20
+    assert summary["dropped"][0]["count"] == 60
+
+
+@pytest.mark.parametrize(("per_subject", "expected"), [("2", 40), ("all", 80), ("9", 80)])
+def test_samples_per_subject(folder: Path, per_subject: str, expected: int) -> None:
+    build(folder, "--per-subject", per_subject)
+    assert len(read_anchors(folder / "anchors.h5")) == expected
+
+
+def test_the_draw_depends_on_the_seed_alone(folder: Path) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        build(folder, "--size", 7, "--seed", seed, "--force")
+        drawn.append(read_anchors(folder / "anchors.h5").ids.tolist())
+    assert len(drawn[0]) == 7
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_exclusions_from_lists_and_from_embeddings(folder: Path) -> None:
+    (folder / "people.txt").write_text("p000\np001\nnobody\n")
+    done = build(folder, "--exclude-subjects", folder / "people.txt")
+    assert "2 of 3 subjects found to exclude" in done.err
+    assert "'nobody'" in done.err
+    assert not {"p000", "p001"} & set(read_anchors(folder / "anchors.h5").subjects)
+    write_embeddings(folder / "test.h5", faces(5, 4))
+    build(folder, "--exclude-subjects", folder / "test.h5", "--force")
+    assert len(read_anchors(folder / "anchors.h5")) == 15
+    (folder / "ids.txt").write_text("p010/0\n")
+    build(folder, "--exclude-ids", folder / "ids.txt", "--per-subject", "all", "--force")
+    assert "p010/0" not in read_anchors(folder / "anchors.h5").ids
+
+
+def test_near_duplicates_of_the_evaluation_set_go_and_are_recorded(folder: Path) -> None:
+    people = faces(20, 4)
+    write_embeddings(folder / "test.h5", people.take(np.arange(0, 8)))
+    done = build(
+        folder, "--per-subject", "all", "--max-similarity-to", f"{folder / 'test.h5'}:0.999"
+    )
+    assert "similarity above 0.999" in done.err
+    assert "8 left out" in done.err
+    assert "was looked at" in done.err
+    found = read_anchors(folder / "anchors.h5")
+    assert not set(people.ids[:8]) & set(found.ids)
+    assert found.attributes["looked_at_evaluation_set"] == str(folder / "test.h5")
+
+
+def test_short_embeddings_go(folder: Path) -> None:
+    vectors = np.eye(6)[:, :5] + 0.1
+    vectors[:3] *= 0.01
+    write_embeddings(
+        folder / "n.h5", Embeddings.from_arrays(vectors, list("abcdef"), list("abcdef"))
+    )
+    done = build(folder, "--min-norm", "0.5", source="n.h5")
+    assert "norm below 0.5: 4 left out" in done.err
+    assert read_anchors(folder / "anchors.h5").ids.tolist() == ["d", "e"]
+
+
+def test_generated_faces_have_no_subjects(folder: Path) -> None:
+    done = build(folder, "--kind", "fake-db")
+    found = read_anchors(folder / "anchors.h5")
+    assert (found.kind, found.subjects, len(found)) == ("fake-db", None, 80)
+    assert "subjects are left out" in done.err
+
+
+def test_class_centres_with_labels_and_sub_centres(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(folder / "w.npy", rng.normal(size=(5 * 3, 8)).astype(np.float32).T)
+    (folder / "labels.txt").write_text("ann\nbob\ncy\ndee\neve\n")
+    options = ("--kind", "fc-weights", "--dim", 8, "--labels", folder / "labels.txt")
+    done = build(folder, *options, "--sub-centers", 3, source="w.npy")
+    assert done.code == 0, done.err
+    assert "transposed" in done.err
+    found = read_anchors(folder / "anchors.h5")
+    assert found.subjects.tolist() == ["ann", "bob", "cy", "dee", "eve"]
+    weights = np.load(folder / "w.npy").T.reshape(5, 3, 8)
+    mean = (weights / np.linalg.norm(weights, axis=2, keepdims=True)).mean(axis=1)
+    expected = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    assert np.allclose(found.vectors, expected, atol=1e-6)
+    build(folder, *options, "--sub-centers", 3, "--per-subject", "all", "--force", source="w.npy")
+    kept = read_anchors(folder / "anchors.h5")
+    assert len(kept) == 15
+    assert kept.ids[:3].tolist() == ["ann#0", "ann#1", "ann#2"]
+    assert kept.subjects[:3].tolist() == ["ann"] * 3
+
+
+def test_doubt_lists_the_candidates(folder: Path) -> None:
+    np.savez(folder / "w.npz", fc=np.ones((30, 8)), head=np.ones((50, 8)))
+    done = build(folder, "--kind", "fc-weights", "--dim", 8, source="w.npz")
+    failed(done, "fc", "head", "--tensor")
+    assert not (folder / "anchors.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--dim", "8"),
+        ("--kind", "fc-weights", "--min-norm", "3"),
+        ("--kind", "fake-db", "--per-subject", "2"),
+        ("--per-subject", "0"),
+        ("--per-subject", "some"),
+        ("--max-similarity-to", "emb.h5"),
+        ("--kind", "gan"),
+    ],
+)
+def test_options_that_do_not_go_together(folder: Path, options: tuple[str, ...]) -> None:
+    done = build(folder, *options)
+    assert done.code == 2, done.err
+    assert not (folder / "anchors.h5").exists()
+
+
+def test_no_subjects_to_choose_by(folder: Path) -> None:
+    np.savez(folder / "x.npz", embedding=np.eye(3), id=np.array(["a", "b", "c"]))
+    failed(build(folder, source="x.npz"), "carries no subjects", "--per-subject all")
+
+
+def test_a_rule_that_leaves_nothing(folder: Path) -> None:
+    failed(build(folder, "--min-norm", "1e9"), "no sample is left after norm below 1e+09")
+
+
+def test_an_existing_output_stays(folder: Path) -> None:
+    (folder / "anchors.h5").write_text("precious")
+    failed(build(folder), "exists already", "--force")
+    assert (folder / "anchors.h5").read_text() == "precious"
