@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from damcli.errors import InputError, UserError
 from damcli.storage.embeddings import Names
 
-# Impostors are drawn by rejection while they are a small part of all, which they usually are.
-_MAX_LISTED = 50_000_000
 _BLOCK_PAIRS = 1 << 20
 Pairs = NDArray[np.int64]
 
@@ -82,7 +80,8 @@ def draw_genuine(pairs: SubjectPairs, count: int, rng: np.random.Generator) -> P
 def draw_impostors(pairs: SubjectPairs, count: int, rng: np.random.Generator) -> Pairs:
     """Draw so many impostor pairs without repetition, sorted."""
     _require_enough("impostor", count, pairs.impostors)
-    if 2 * count > pairs.impostors and pairs.impostors <= _MAX_LISTED:
+    if 2 * count > pairs.impostors:
+        # Rejection, below, would hardly ever hit the last ones.
         listed = np.concatenate(list(impostor_blocks(pairs.codes)))
         return np.asarray(listed[np.sort(rng.choice(len(listed), count, replace=False))])
     rows = len(pairs.codes)
