@@ -14,16 +14,20 @@ PACKAGE = Path(__file__).parent.parent / "damcli"
 UPSTREAM = {
     "errors": set(),
     "storage": set(),
+    "sources": set(),
     "models": set(),
     "metrics": set(),
+    "embedding": {"storage", "sources", "models"},
     "anchors": {"storage", "models"},
     "lid": {"storage"},
     "protocols": {"storage"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
     "evaluation": {"scoring"},
-    "reports": {"evaluation"},
+    "calibration": {"storage", "metrics", "scoring", "evaluation"},
+    "reports": {"evaluation", "calibration"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
+HEAVY |= {"PIL", "cv2"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

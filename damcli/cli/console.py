@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
 
 Advance = Callable[[int], None]
+STDOUT = "-"
 DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from damcli.cli.console import Messages, usage_error
+from damcli.cli.console import STDOUT, Messages, usage_error
 
 if TYPE_CHECKING:
     from damcli.protocols.from_subjects import Pairs, SubjectPairs
 
 ALL = "all"
-STDOUT = "-"
 
 
 def pairs(

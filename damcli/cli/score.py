@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,19 +10,18 @@ import typer
 
 from damcli.cli.console import (
     DEFAULT_FAR,
+    STDOUT,
     Messages,
     parse_number_list,
     print_evaluation,
     usage_error,
 )
+from damcli.cli.score_output import check_output, digests_of, report_missing, write_and_match
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
-    from damcli.scoring.table import ScoredChunk
-
-STDOUT = "-"
 
 
 class Combine(StrEnum):
@@ -110,7 +108,7 @@ def score(
     fars = parse_number_list(far, "--far")
     check_fars(fars)
     if output is not None and output != STDOUT:
-        _check_output(Path(output), force)
+        check_output(Path(output), force)
     messages = Messages(quiet=quiet)
     sides = _read_sides(embeddings, gallery, anchors, k, messages)
     scores = _score(
@@ -128,10 +126,10 @@ def score(
     )
     if scores.labelled:
         require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
-    _report_missing(scores, output, force, messages)
+    report_missing(scores, output, force, messages)
     settings = {"k": k, "s": s, "combine": combine.value, "linear": linear}
-    about: dict[str, Any] = {"digests": _digests(pairs, sides), "settings": settings}
-    matches = _write_and_match(scores, output, force, about, messages)
+    about: dict[str, Any] = {"digests": digests_of(pairs, sides), "settings": settings}
+    matches = write_and_match(scores, output, force, about, messages)
     if matches is None:
         return
     evaluation = _evaluate(matches, fars, resamples, seed, messages)
@@ -144,14 +142,6 @@ def score(
         as_csv=as_csv,
         to_stderr=output == STDOUT,
     )
-
-
-def _check_output(target: Path, force: bool) -> None:
-    from damcli.scoring.table import check_suffix
-    from damcli.storage.atomic import check_writable
-
-    check_suffix(target)
-    check_writable(target, force=force)
 
 
 def _read_sides(
@@ -197,85 +187,6 @@ def _score(
             searching=searching,
             **options,
         )
-
-
-def _report_missing(
-    scores: ListedScores | AllPairScores, output: str | None, force: bool, messages: Messages
-) -> None:
-    missing = getattr(scores, "missing", [])
-    if not missing:
-        return
-    first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
-    messages.warn(
-        f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
-        f"embedding: {first}{' …' if len(missing) > 3 else ''}"
-    )
-    if output is None or output == STDOUT:
-        return
-    import csv
-
-    from damcli.storage.atomic import atomic_output
-
-    rejects = Path(output).with_name(Path(output).name.split(".")[0] + ".rejects.csv")
-    with (
-        atomic_output(rejects, force=force) as draft,
-        draft.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(("row", "probe_id", "reference_id", "missing_id"))
-        writer.writerows(missing)
-    messages.say(f"they are listed in {rejects}")
-
-
-def _digests(pairs: str | None, sides: dict[str, Any]) -> dict[str, str | None]:
-    from damcli.storage.digests import file_digest
-
-    digests = {role: side.digest for role, side in sides.items() if side is not None}
-    if pairs is not None and pairs != STDOUT:
-        digests["pairs"] = file_digest(Path(pairs))
-    return digests
-
-
-def _write_and_match(
-    scores: ListedScores | AllPairScores,
-    output: str | None,
-    force: bool,
-    about: dict[str, Any],
-    messages: Messages,
-) -> Any:
-    """Write the scores where that is wanted; return them for evaluation if they have labels."""
-    from damcli.scoring.table import score_file
-
-    if output is None and scores.labelled:
-        return _match(scores, None, messages)
-    to_stdout = output is None or output == STDOUT
-    target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
-    flat = {"damcli." + name: str(value) for part in about.values() for name, value in part.items()}
-    with score_file(
-        target, scores.scorer.probes, scores.scorer.references, force=force, about=flat
-    ) as write:
-        matches = _match(scores, write, messages)
-    if not to_stdout:
-        messages.say(f"wrote {len(scores):,} scores to {output}")
-    return matches
-
-
-def _match(scores: ListedScores | AllPairScores, write: Any, messages: Messages) -> Any:
-    from damcli.scoring.score import ListedScores
-
-    with messages.progress("scoring", len(scores), "pairs") as advance:
-
-        def take(chunk: ScoredChunk) -> None:
-            if write is not None:
-                write(chunk)
-            advance(len(chunk.probe_rows))
-
-        if isinstance(scores, ListedScores) and scores.labelled:
-            return scores.matches(take)
-        if write is not None:
-            for chunk in scores.chunks():
-                take(chunk)
-    return scores if scores.labelled else None
 
 
 def _evaluate(

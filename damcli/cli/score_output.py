@@ -1,0 +1,104 @@
+"""What ``damcli score`` writes: the scores themselves, and the pairs that it left out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from damcli.cli.console import STDOUT, Messages
+
+if TYPE_CHECKING:
+    from damcli.scoring.all_pairs import AllPairScores
+    from damcli.scoring.score import ListedScores
+    from damcli.scoring.table import ScoredChunk
+
+
+def check_output(target: Path, force: bool) -> None:
+    """Refuse an output that could not be written, before any work is done."""
+    from damcli.scoring.table import check_suffix
+    from damcli.storage.atomic import check_writable
+
+    check_suffix(target)
+    check_writable(target, force=force)
+
+
+def report_missing(
+    scores: ListedScores | AllPairScores, output: str | None, force: bool, messages: Messages
+) -> None:
+    """Say which pairs were left out, and list them beside the output."""
+    missing = getattr(scores, "missing", [])
+    if not missing:
+        return
+    first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
+    messages.warn(
+        f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
+        f"embedding: {first}{' …' if len(missing) > 3 else ''}"
+    )
+    if output is None or output == STDOUT:
+        return
+    import csv
+
+    from damcli.storage.atomic import atomic_output
+
+    rejects = Path(output).with_name(Path(output).name.split(".")[0] + ".rejects.csv")
+    with (
+        atomic_output(rejects, force=force) as draft,
+        draft.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(("row", "probe_id", "reference_id", "missing_id"))
+        writer.writerows(missing)
+    messages.say(f"they are listed in {rejects}")
+
+
+def digests_of(pairs: str | None, sides: dict[str, Any]) -> dict[str, str | None]:
+    """Take the SHA-256 of every input, by its role."""
+    from damcli.storage.digests import file_digest
+
+    digests = {role: side.digest for role, side in sides.items() if side is not None}
+    if pairs is not None and pairs != STDOUT:
+        digests["pairs"] = file_digest(Path(pairs))
+    return digests
+
+
+def write_and_match(
+    scores: ListedScores | AllPairScores,
+    output: str | None,
+    force: bool,
+    about: dict[str, Any],
+    messages: Messages,
+) -> Any:
+    """Write the scores where that is wanted; return them for evaluation if they have labels."""
+    from damcli.scoring.table import score_file
+
+    if output is None and scores.labelled:
+        return _match(scores, None, messages)
+    to_stdout = output is None or output == STDOUT
+    target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
+    flat = {"damcli." + name: str(value) for part in about.values() for name, value in part.items()}
+    with score_file(
+        target, scores.scorer.probes, scores.scorer.references, force=force, about=flat
+    ) as write:
+        matches = _match(scores, write, messages)
+    if not to_stdout:
+        messages.say(f"wrote {len(scores):,} scores to {output}")
+    return matches
+
+
+def _match(scores: ListedScores | AllPairScores, write: Any, messages: Messages) -> Any:
+    from damcli.scoring.score import ListedScores
+
+    with messages.progress("scoring", len(scores), "pairs") as advance:
+
+        def take(chunk: ScoredChunk) -> None:
+            if write is not None:
+                write(chunk)
+            advance(len(chunk.probe_rows))
+
+        if isinstance(scores, ListedScores) and scores.labelled:
+            return scores.matches(take)
+        if write is not None:
+            for chunk in scores.chunks():
+                take(chunk)
+    return scores if scores.labelled else None

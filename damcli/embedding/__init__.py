@@ -1,0 +1,1 @@
+"""Images through a model into a file of embeddings."""
