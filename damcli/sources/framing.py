@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from damcli.sources.source import Image
+
+
+class Framed(NamedTuple):
+    """The crop of one image."""
+
+    image: Image
+    landmarks: NDArray[np.float32] | None = None
+    """(5, 2), x and y in pixels of the whole image, where they were detected here."""
+    faces: int | None = None
+    """How many faces were detected, where that was looked for."""
 
 
 class Framing(Protocol):
@@ -17,7 +30,7 @@ class Framing(Protocol):
         """Say in a few words how it cuts, for the record."""
         ...
 
-    def frame(self, sample_id: str, place: str, image: Image) -> Image:
+    def frame(self, sample_id: str, place: str, image: Image) -> Framed:
         """Cut one image; called from several threads.
 
         Parameters
@@ -31,8 +44,8 @@ class Framing(Protocol):
 
         Returns
         -------
-        ndarray
-            (height, width, 3) uint8, RGB.
+        Framed
+            Its image is (height, width, 3) uint8, RGB.
 
         Raises
         ------
