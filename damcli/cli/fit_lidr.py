@@ -88,6 +88,10 @@ def fit_lidr(
     max_memory: Annotated[
         float, typer.Option(help="GiB of vectors in memory; more lie in a temporary file.")
     ] = 4.0,
+    max_anchor_similarity: Annotated[
+        float | None,
+        typer.Option(help="Anchors above this cosine to a row count as the same person, skipped."),
+    ] = None,
     allow_mixed_models: Annotated[
         bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
     ] = False,
@@ -101,7 +105,12 @@ def fit_lidr(
 
     Example: damcli fit-lidr training.h5 --anchors anchors.h5 -o lidr.h5
     """
-    for option, value, most in (("-s", s, None), ("--lr", lr, None), ("--holdout", holdout, 1)):
+    for option, value, most in (
+        ("-s", s, None),
+        ("--lr", lr, None),
+        ("--holdout", holdout, 1),
+        ("--max-anchor-similarity", max_anchor_similarity, 1),
+    ):
         if value is not None and not 0 < value < (most or float("inf")):
             wanted = "a number above 0" if most is None else "a number between 0 and 1"
             raise usage_error(f"{option} {value:g}: expected {wanted}")
@@ -132,6 +141,7 @@ def fit_lidr(
         "seed": seed,
         "device": device.value,
         "max_bytes": int(max_memory * (1 << 30)),
+        "max_anchor_similarity": max_anchor_similarity,
         "allow_mixed_models": allow_mixed_models,
     }
     try:

@@ -14,7 +14,7 @@ from damcli.lid.neighbours import Progress
 from damcli.lid.recipes import RECIPES, Recipe
 from damcli.lid.regressor import forward
 from damcli.lid.training import Check, Trained, choose_device, require_torch, train
-from damcli.lid.training_set import Split, TrainingSet, hold_out, training_set
+from damcli.lid.training_set import SUSPECT, Split, TrainingSet, hold_out, training_set
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import MODEL_DIGEST, EmbeddingSource
 from damcli.storage.lidr import Lidr
@@ -56,6 +56,7 @@ def fit_lidr(
     seed: int = 0,
     device: str = "auto",
     max_bytes: int = MAX_BYTES,
+    max_anchor_similarity: float | None = None,
     allow_mixed_models: bool = False,
     searching: Progress | None = None,
     on_check: Callable[[Check], None] | None = None,
@@ -83,6 +84,9 @@ def fit_lidr(
         ``auto``, ``cpu`` or ``cuda``.
     max_bytes
         Vectors beyond this are kept in a temporary file.
+    max_anchor_similarity
+        Anchors of a higher cosine to a training embedding are taken for its own subject,
+        and skipped: for pools whose subjects are not known.
     allow_mixed_models
         Let the embeddings and the anchors come from different models.
     searching
@@ -112,7 +116,15 @@ def fit_lidr(
     place = choose_device(torch, device)
     check_same_space(embeddings, anchors, allow_mixed_models=allow_mixed_models)
     split = hold_out(embeddings, holdout, seed)
-    data = training_set(embeddings, anchors, k=k, s=s, max_bytes=max_bytes, progress=searching)
+    data = training_set(
+        embeddings,
+        anchors,
+        k=k,
+        s=s,
+        max_bytes=max_bytes,
+        ceiling=max_anchor_similarity,
+        progress=searching,
+    )
     trained = train(data, split, chosen, seed=seed, device=place, on_check=on_check)
     about = {
         "recipe": recipe if isinstance(recipe, str) else "custom",
@@ -120,6 +132,9 @@ def fit_lidr(
         "seed": seed,
         "holdout": holdout,
         "device": place,
+        "near_rows": data.near_rows,
+        "near_above": SUSPECT if max_anchor_similarity is None else max_anchor_similarity,
+        "near_skipped": max_anchor_similarity is not None,
         **_sources(embeddings, anchors),
     }
     if trained.layers is None:
