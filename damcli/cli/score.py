@@ -17,6 +17,7 @@ from damcli.cli.console import (
     usage_error,
 )
 from damcli.cli.score_output import check_output, digests_of, report_missing, write_and_match
+from damcli.cli.sides import check_lid_options, read_sides, source_of
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
@@ -49,7 +50,10 @@ def score(
     ] = None,
     anchors: Annotated[
         Path | None,
-        typer.Option("--anchors", "-a", help="Anchor set; without one: cosine alone."),
+        typer.Option("--anchors", "-a", help="Anchor set: DAM-R. Without it or --lidr: cosine."),
+    ] = None,
+    lidr: Annotated[
+        Path | None, typer.Option(help="Fitted regressor instead of anchors: DAM-L.")
     ] = None,
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
@@ -58,8 +62,14 @@ def score(
         str | None,
         typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Anchors in the LID.")] = 10,
-    s: Annotated[float, typer.Option("-s", help="Scale of Eq. 3, above 0.")] = 1.0,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", min=1, help="Anchors in the LID.", show_default="10, or the lidr's"),
+    ] = None,
+    s: Annotated[
+        float | None,
+        typer.Option("-s", help="Scale of Eq. 3, above 0.", show_default="1, or the lidr's"),
+    ] = None,
     combine: Annotated[
         Combine, typer.Option(help="Eq. 3, or the product form of Sec. 4.6.")
     ] = Combine.SUM,
@@ -101,8 +111,7 @@ def score(
         raise usage_error("--json and --csv exclude each other")
     if output == STDOUT and (as_json or as_csv):
         raise usage_error("-o - and --json or --csv would both write to stdout")
-    if not 0 < s < float("inf"):
-        raise usage_error(f"-s {s:g}: expected a number above 0")
+    check_lid_options(anchors, lidr, s)
     from damcli.evaluation import check_fars, require_both_classes
 
     fars = parse_number_list(far, "--far")
@@ -110,7 +119,8 @@ def score(
     if output is not None and output != STDOUT:
         check_output(Path(output), force)
     messages = Messages(quiet=quiet)
-    sides = _read_sides(embeddings, gallery, anchors, k, messages)
+    sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
+    source = source_of(sides, k, s)
     scores = _score(
         pairs,
         sides,
@@ -127,7 +137,12 @@ def score(
     if scores.labelled:
         require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
     report_missing(scores, output, force, messages)
-    settings = {"k": k, "s": s, "combine": combine.value, "linear": linear}
+    settings = {
+        "k": None if source is None else source.k,
+        "s": None if source is None else source.s,
+        "combine": combine.value,
+        "linear": linear,
+    }
     about: dict[str, Any] = {"digests": digests_of(pairs, sides), "settings": settings}
     matches = write_and_match(scores, output, force, about, messages)
     if matches is None:
@@ -142,27 +157,6 @@ def score(
         as_csv=as_csv,
         to_stderr=output == STDOUT,
     )
-
-
-def _read_sides(
-    embeddings: Path, gallery: Path | None, anchors: Path | None, k: int, messages: Messages
-) -> dict[str, Any]:
-    from damcli.storage.files import read_anchors, read_embeddings
-
-    sides: dict[str, Any] = {"embeddings": read_embeddings(embeddings)}
-    sides["gallery"] = None if gallery is None else read_embeddings(gallery)
-    sides["anchors"] = None if anchors is None else read_anchors(anchors)
-    if sides["anchors"] is not None:
-        found = sides["anchors"]
-        messages.say(f"{len(found):,} {found.kind} anchors from {anchors}")
-        if len(found) < k:
-            messages.warn(f"{anchors}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
-        if "looked_at_evaluation_set" in found.attributes:
-            messages.say(
-                "these anchors were cleared of near-duplicates of "
-                f"{found.attributes['looked_at_evaluation_set']}"
-            )
-    return sides
 
 
 def _score(
@@ -182,6 +176,7 @@ def _score(
             source,
             sides["embeddings"],
             sides["anchors"],
+            lidr=sides["lidr"],
             gallery=gallery,
             reading=reading,
             searching=searching,

@@ -172,7 +172,15 @@ class AllPairScores:
             scores = [block[probe, reference] for block in self.scorer.block(rows, columns)]
             probe_rows, reference_rows = probe + rows.start, reference + columns.start
             same = self.pairs.probe_codes[probe_rows] == self.pairs.reference_codes[reference_rows]
-            yield ScoredChunk(probe_rows, reference_rows, same.astype(np.int8), None, {}, scores)
+            yield ScoredChunk(
+                probe_rows,
+                reference_rows,
+                same.astype(np.int8),
+                None,
+                {},
+                scores,
+                self.scorer.columns,
+            )
 
 
 def all_pairs(embeddings: Embeddings, gallery: Embeddings | None = None) -> AllPairs:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 from damcli.errors import InputError
 from damcli.lid.neighbours import same_source
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import MODEL_DIGEST, ROW_NUMBER_IDS, Embeddings, Names
 
 
-def check_same_space(first: Embeddings, second: Embeddings, *, allow_mixed_models: bool) -> None:
-    """Refuse embeddings of two dimensions, or of two models as far as the files say.
+class InSpace(Protocol):
+    """What belongs to the embeddings of one model: embeddings, anchors, a regressor."""
+
+    @property
+    def dim(self) -> int: ...  # noqa: D102
+    @property
+    def origin(self) -> str: ...  # noqa: D102
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+def check_same_space(first: InSpace, second: InSpace, *, allow_mixed_models: bool) -> None:
+    """Refuse files of two dimensions, or of two models as far as the files say.
 
     Raises
     ------

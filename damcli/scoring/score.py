@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.lid import log_lid
+from damcli.lid.source import AnchorLid, LidSource, lid_source
 from damcli.metrics.dam import Combination
 from damcli.protocols.pairs import PairList
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.compatibility import check_disjoint, check_same_space
 from damcli.scoring.matches import MatchSpool
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
-from damcli.scoring.scorer import LidSettings, Scorer
+from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.table import ScoredChunk
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings, Rows, subject_codes
+from damcli.storage.lidr import Lidr
 
 CHUNK_PAIRS = 1 << 18
-DAM_R = "DAM-R"
 Progress = Callable[[int], None]
 Floats = NDArray[np.float64]
 
@@ -56,7 +56,13 @@ class ListedScores:
             folds = None if rows.folds is None else self._pairs.fold_names[rows.folds]
             scores = self.scorer.pairs(rows.probe_rows, rows.reference_rows)
             yield ScoredChunk(
-                rows.probe_rows, rows.reference_rows, rows.labels, folds, rows.groups, scores
+                rows.probe_rows,
+                rows.reference_rows,
+                rows.labels,
+                folds,
+                rows.groups,
+                scores,
+                self.scorer.columns,
             )
 
     def matches(self, on_chunk: Callable[[ScoredChunk], None] | None = None) -> MatchSpool:
@@ -121,11 +127,13 @@ def score(
     embeddings: Embeddings,
     anchors: Anchors | None = None,
     *,
+    lidr: Lidr | None = None,
     gallery: Embeddings | None = None,
-    k: int = 10,
-    s: float = 1.0,
+    k: int | None = None,
+    s: float | None = None,
     combine: Combination = "sum",
     linear: bool = False,
+    more_metrics: Sequence[Metric] = (),
     skip_missing: bool = False,
     allow_overlap: bool = False,
     allow_mixed_models: bool = False,
@@ -133,7 +141,7 @@ def score(
     reading: Progress | None = None,
     searching: Progress | None = None,
 ) -> ListedScores | AllPairScores:
-    """Score pairs by cosine and, with anchors, by DAM (Eq. 3).
+    """Score pairs by cosine and, with anchors or a lidr, by DAM (Eq. 3).
 
     Parameters
     ----------
@@ -142,15 +150,19 @@ def score(
     embeddings
         Where the probes stand, and the references too without a gallery.
     anchors
-        What the LIDs are taken from; None for cosine alone.
+        What the LIDs are taken from (DAM-R).
+    lidr
+        What predicts the LIDs instead of anchors (DAM-L). With neither: cosine alone.
     gallery
         Where the references stand.
     k, s
-        Neighbours (>= 1) and scale (> 0) of the LID.
+        Neighbours (>= 1) and scale (> 0) of the LID; 10 and 1 unless the lidr has others.
     combine
         ``sum`` (Eq. 3) or ``product`` (Sec. 4.6).
     linear
         Give Eq. 3 itself; by default its logarithm, which orders pairs the same way.
+    more_metrics
+        Further scores that come after DAM.
     skip_missing
         Leave out pairs with an unknown id and list them in ``missing``.
     allow_overlap
@@ -172,14 +184,16 @@ def score(
     ------
     InputError
         An id is unknown, the files do not belong together, or anchors show a test subject.
+    UserError
+        Anchors and a lidr are given, or the lidr was fitted with another k or s.
     """
     references = embeddings if gallery is None else gallery
-    if gallery is not None:
-        check_same_space(embeddings, gallery, allow_mixed_models=allow_mixed_models)
-    if anchors is not None:
-        check_same_space(embeddings, anchors, allow_mixed_models=allow_mixed_models)
-    settings = LidSettings(k, s, combine, linear)
-    lids = _LidTaker(anchors, settings, allow_overlap, searching)
+    source = lid_source(anchors, lidr, k=k, s=s)
+    for other in (gallery, source):
+        if other is not None:
+            check_same_space(embeddings, other, allow_mixed_models=allow_mixed_models)
+    form = DamForm(1.0 if source is None else source.s, combine, linear)
+    lids = _LidTaker(source, form, tuple(more_metrics), allow_overlap, searching)
     if isinstance(pairs, AllPairs):
         return AllPairScores(pairs, lids.scorer(embeddings, references, None, None))
     resolved = resolve(pairs, embeddings, references, skip_missing=skip_missing, progress=reading)
@@ -191,8 +205,9 @@ def score(
 class _LidTaker:
     """Takes the LIDs of those embeddings that are scored."""
 
-    anchors: Anchors | None
-    settings: LidSettings
+    source: LidSource | None
+    form: DamForm
+    more_metrics: tuple[Metric, ...]
     allow_overlap: bool
     progress: Progress | None
 
@@ -203,28 +218,29 @@ class _LidTaker:
         probe_rows: Rows | None,
         reference_rows: Rows | None,
     ) -> Scorer:
-        if self.anchors is None:
+        if self.source is None:
             return Scorer(probes, references)
+        metrics = (self.form.metric(self.source.metric), *self.more_metrics)
         if references is probes:
             if probe_rows is not None and reference_rows is not None:
                 probe_rows = np.union1d(probe_rows, reference_rows)
-            both = self._log_lid(probes, probe_rows, self.anchors)
-            return Scorer(probes, probes, both, both, self.settings, DAM_R)
+            both = self._log_lid(probes, probe_rows, self.source)
+            return Scorer(probes, probes, both, both, self.form, metrics)
         return Scorer(
             probes,
             references,
-            self._log_lid(probes, probe_rows, self.anchors),
-            self._log_lid(references, reference_rows, self.anchors),
-            self.settings,
-            DAM_R,
+            self._log_lid(probes, probe_rows, self.source),
+            self._log_lid(references, reference_rows, self.source),
+            self.form,
+            metrics,
         )
 
-    def _log_lid(self, side: Embeddings, rows: Rows | None, anchors: Anchors) -> Floats:
+    def _log_lid(self, side: Embeddings, rows: Rows | None, source: LidSource) -> Floats:
         """Take the log LID of the given rows; all others stay NaN."""
         used = side if rows is None or len(rows) == len(side) else side.take(rows)
-        if not self.allow_overlap:
-            check_disjoint(used, anchors)
-        found = log_lid(used, anchors, k=self.settings.k, s=self.settings.s, progress=self.progress)
+        if isinstance(source, AnchorLid) and not self.allow_overlap:
+            check_disjoint(used, source.anchors)
+        found = source.log_lid(used, progress=self.progress)
         if used is side:
             return found
         lids = np.full(len(side), np.nan)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +14,54 @@ from damcli.metrics.dam import Combination
 from damcli.storage.embeddings import Embeddings, Rows
 
 COSINE = "cosine"
+SCORE_COLUMN = "score"
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class LidSettings:
-    """How DAM is taken: neighbours, scale, form of Eq. 3, and whether its log is given."""
+class PairTerms(NamedTuple):
+    """What the scores of pairs are made of: float64 arrays that broadcast to one shape."""
 
-    k: int = 10
+    cosine: Floats
+    log_dam: Floats
+    probe_log_lid: Floats
+    reference_log_lid: Floats
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that is made of `PairTerms`.
+
+    Attributes
+    ----------
+    name
+        What tables call it.
+    column
+        What files of scores call it.
+    of
+        Makes the scores, of the terms' broadcast shape; higher = more similar.
+    """
+
+    name: str
+    column: str
+    of: Callable[[PairTerms], Floats]
+
+
+@dataclass(frozen=True)
+class DamForm:
+    """How DAM is taken: scale, form of Eq. 3, and whether its logarithm is given."""
+
     s: float = 1.0
     combine: Combination = "sum"
     linear: bool = False
 
+    def metric(self, name: str) -> Metric:
+        """Return DAM of this form as a metric."""
+        return Metric(name, SCORE_COLUMN, lambda t: np.exp(t.log_dam) if self.linear else t.log_dam)
+
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores pairs of probes and references.
+    """Scores pairs of probes and references by cosine, and by metrics that need the LIDs.
 
     Attributes
     ----------
@@ -35,23 +69,28 @@ class Scorer:
         The embeddings of the two sides; the same object where there is one set only.
     probe_log_lid, reference_log_lid
         (N,), (M,) float64; None for cosine alone.
-    settings
-        The s and the form that DAM is taken with.
-    dam_name
-        What to call the DAM score.
+    form
+        The form of Eq. 3 that ``log_dam`` has.
+    lid_metrics
+        The scores that come after cosine; none where there are no LIDs.
     """
 
     probes: Embeddings
     references: Embeddings
     probe_log_lid: Floats | None = None
     reference_log_lid: Floats | None = None
-    settings: LidSettings = LidSettings()
-    dam_name: str = "DAM"
+    form: DamForm = DamForm()
+    lid_metrics: tuple[Metric, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the scores, cosine first."""
-        return (COSINE,) if self.probe_log_lid is None else (COSINE, self.dam_name)
+        return (COSINE, *(metric.name for metric in self.lid_metrics))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the scores in files, cosine first."""
+        return (COSINE, *(metric.column for metric in self.lid_metrics))
 
     def pairs(self, probe_rows: Rows, reference_rows: Rows) -> list[Floats]:
         """Score P listed pairs: one (P,) float64 array for each metric."""
@@ -60,12 +99,9 @@ class Scorer:
         )
         if self.probe_log_lid is None or self.reference_log_lid is None:
             return [cosine]
-        return [
-            cosine,
-            self._dam(
-                cosine, self.probe_log_lid[probe_rows], self.reference_log_lid[reference_rows]
-            ),
-        ]
+        return self._scores(
+            cosine, self.probe_log_lid[probe_rows], self.reference_log_lid[reference_rows]
+        )
 
     def block(self, probe_rows: slice, reference_rows: slice) -> list[Floats]:
         """Score every probe of a block with every reference of another: (n, m) arrays."""
@@ -74,21 +110,13 @@ class Scorer:
         )
         if self.probe_log_lid is None or self.reference_log_lid is None:
             return [cosine]
-        return [
+        return self._scores(
             cosine,
-            self._dam(
-                cosine,
-                self.probe_log_lid[probe_rows, None],
-                self.reference_log_lid[None, reference_rows],
-            ),
-        ]
-
-    def _dam(self, cosine: Floats, probe_log_lid: Floats, reference_log_lid: Floats) -> Floats:
-        scores = log_dam(
-            cosine,
-            probe_log_lid,
-            reference_log_lid,
-            s=self.settings.s,
-            combine=self.settings.combine,
+            self.probe_log_lid[probe_rows, None],
+            self.reference_log_lid[None, reference_rows],
         )
-        return np.exp(scores) if self.settings.linear else scores
+
+    def _scores(self, cosine: Floats, probe: Floats, reference: Floats) -> list[Floats]:
+        dam = log_dam(cosine, probe, reference, s=self.form.s, combine=self.form.combine)
+        terms = PairTerms(cosine, dam, probe, reference)
+        return [cosine, *(metric.of(terms) for metric in self.lid_metrics)]

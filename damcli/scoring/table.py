@@ -30,6 +30,7 @@ class ScoredChunk(NamedTuple):
     folds: NDArray[np.object_] | None
     groups: Mapping[str, NDArray[np.object_]]
     scores: list[NDArray[np.float64]]
+    score_columns: tuple[str, ...]
 
 
 def columns_of(
@@ -48,9 +49,7 @@ def columns_of(
     if chunk.folds is not None:
         columns["fold"] = chunk.folds
     columns.update(chunk.groups)
-    columns["cosine"] = chunk.scores[0]
-    if len(chunk.scores) > 1:
-        columns["score"] = chunk.scores[1]
+    columns.update(zip(chunk.score_columns, chunk.scores, strict=True))
     return columns
 
 

@@ -35,8 +35,10 @@ from damcli.storage.unit import check_table
 
 EMBEDDINGS = "damcli/embeddings"
 ANCHORS = "damcli/anchors"
+LIDR = "damcli/lidr"
 FORMAT_VERSION = 1
 _CHUNK_ROWS = 1024
+_OPTIONS = {LIDR: "a fitted regressor goes with --lidr"}
 _OWN_ATTRIBUTES = ("format", "format_version")
 
 
@@ -45,7 +47,7 @@ def read_hdf5(path: Path) -> RawTable:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise _explain(path, error) from error
+        raise explain_damage(path, error) from error
     try:
         with reading(str(path), "a damaged HDF5 file", hint="copy or make it anew"):
             return _read_table(file, str(path))
@@ -57,7 +59,7 @@ def read_hdf5(path: Path) -> RawTable:
 def _read_table(file: Any, origin: str) -> RawTable:
     layout = _layout(file, origin)
     columns = [name for name in file if not _is_group(file, name)]
-    vectors = _dataset(
+    vectors = open_dataset(
         file, find_column(columns, VECTOR_NAMES) or require_vectors(list(file), origin), origin
     )
     check_table(vectors, origin)
@@ -76,17 +78,25 @@ def _read_table(file: Any, origin: str) -> RawTable:
         subjects=subjects,
         norms=norms,
         groups={name: _column(groups, name, rows, origin) for name in groups},
-        attributes=_attributes(file),
+        attributes=plain_attributes(file),
     )
 
 
 def _layout(file: Any, origin: str) -> str:
-    layout = _plain(file.attrs.get("format", "foreign HDF5"))
+    layout = plain(file.attrs.get("format", "foreign HDF5"))
     if not isinstance(layout, str) or not layout.startswith("damcli/"):
         return "foreign HDF5"
     if layout not in (EMBEDDINGS, ANCHORS):
-        raise InputError(origin, f"holds {layout}; expected embeddings or anchors")
-    version = _plain(file.attrs.get("format_version"))
+        raise InputError(
+            origin, f"holds {layout}; expected embeddings or anchors", hint=_OPTIONS.get(layout)
+        )
+    check_version(file, origin)
+    return layout
+
+
+def check_version(file: Any, origin: str) -> None:
+    """Refuse a file whose layout is newer than this damcli, or has no sound version."""
+    version = plain(file.attrs.get("format_version"))
     if not isinstance(version, int) or version < 1:
         raise InputError(origin, f"format version {version}; expected {FORMAT_VERSION}")
     if version > FORMAT_VERSION:
@@ -95,7 +105,6 @@ def _layout(file: Any, origin: str) -> str:
             f"format version {version}; expected at most {FORMAT_VERSION}",
             hint="pip install --upgrade damcli",
         )
-    return layout
 
 
 def _is_group(file: Any, name: str) -> bool:
@@ -116,7 +125,7 @@ def _elsewhere(origin: str, name: str) -> InputError:
     )
 
 
-def _dataset(parent: Any, name: str, origin: str) -> Any:
+def open_dataset(parent: Any, name: str, origin: str) -> Any:
     """Open a dataset of which every byte lies in this file.
 
     A link could name any file of the reader's, and an output would then carry its bytes.
@@ -137,7 +146,7 @@ def _dataset(parent: Any, name: str, origin: str) -> Any:
 
 
 def _column(parent: Any, name: str, rows: int, origin: str) -> Any:
-    dataset = _dataset(parent, name, origin)
+    dataset = open_dataset(parent, name, origin)
     if dataset.shape != (rows,):
         raise InputError(
             origin, f"'{name}' of shape {dataset.shape} for {rows} embeddings; expected ({rows},)"
@@ -146,18 +155,20 @@ def _column(parent: Any, name: str, rows: int, origin: str) -> Any:
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
 
 
-def _attributes(file: Any) -> dict[str, str | int | float | bool]:
+def plain_attributes(file: Any) -> dict[str, str | int | float | bool]:
     """Return the attributes that are single values; others are not about embeddings."""
-    values = {name: _plain(file.attrs[name]) for name in file.attrs if name not in _OWN_ATTRIBUTES}
+    values = {name: plain(file.attrs[name]) for name in file.attrs if name not in _OWN_ATTRIBUTES}
     return {n: value for n, value in values.items() if isinstance(value, str | int | float)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn an attribute into the Python value that it stands for."""
     value = value.item() if isinstance(value, np.generic) else value
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _explain(path: Path, error: OSError) -> InputError:
+def explain_damage(path: Path, error: OSError) -> InputError:
+    """Say in a user's words why HDF5 would not open a file."""
     text = " ".join(str(error).split())
     if "truncated" in text:
         return InputError(
@@ -210,7 +221,7 @@ def write_embeddings(
     check_chosen(source, chosen)
     with hdf5_output(Path(path), force=force) as file:
         for name, value in {**source.attributes, **attributes}.items():
-            file.attrs[name] = _storable(value)
+            file.attrs[name] = storable(value)
         file.attrs["damcli_version"] = __version__
         file.attrs["format"] = ANCHORS if _is_anchors(source) else EMBEDDINGS
         file.attrs["format_version"] = FORMAT_VERSION
@@ -256,7 +267,7 @@ def _is_anchors(source: EmbeddingSource) -> bool:
     return isinstance(source, Anchors) or getattr(source, "format", None) == ANCHORS
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """Escape what HDF5 text cannot hold, such as a file name in a command that is no UTF-8."""
     if not isinstance(value, str):
         return value

@@ -1,0 +1,74 @@
+"""The files that a score is made of: embeddings of both sides, and where LIDs come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from damcli.cli.console import Messages, usage_error
+
+if TYPE_CHECKING:
+    from damcli.lid.source import LidSource
+
+
+def check_lid_options(anchors: Path | None, lidr: Path | None, s: float | None) -> None:
+    """Refuse options about LIDs that do not go together, before any file is read."""
+    if anchors is not None and lidr is not None:
+        raise usage_error("--anchors and --lidr exclude each other: LIDs come from one of them")
+    if s is not None and not 0 < s < float("inf"):
+        raise usage_error(f"-s {s:g}: expected a number above 0")
+
+
+def read_sides(
+    embeddings: Path,
+    gallery: Path | None,
+    anchors: Path | None,
+    lidr: Path | None,
+    k: int | None,
+    s: float | None,
+    messages: Messages,
+) -> dict[str, Any]:
+    """Read the files, by their roles; those that are not given are None."""
+    from damcli.storage.files import read_anchors, read_embeddings
+    from damcli.storage.lidr import read_lidr
+
+    sides: dict[str, Any] = {"embeddings": read_embeddings(embeddings)}
+    sides["gallery"] = None if gallery is None else read_embeddings(gallery)
+    sides["anchors"] = None if anchors is None else read_anchors(anchors)
+    sides["lidr"] = None if lidr is None else read_lidr(lidr)
+    if anchors is not None:
+        _tell_anchors(sides["anchors"], 10 if k is None else k, messages)
+    if lidr is not None:
+        _tell_lidr(sides["lidr"], k, s, messages)
+    return sides
+
+
+def source_of(sides: dict[str, Any], k: int | None, s: float | None) -> LidSource | None:
+    """Return where LIDs come from."""
+    from damcli.lid.source import lid_source
+
+    return lid_source(sides["anchors"], sides["lidr"], k=k, s=s)
+
+
+def _tell_anchors(found: Any, k: int, messages: Messages) -> None:
+    messages.say(f"{len(found):,} {found.kind} anchors from {found.origin}")
+    if len(found) < k:
+        messages.warn(f"{found.origin}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
+    if "looked_at_evaluation_set" in found.attributes:
+        messages.say(
+            "these anchors were cleared of near-duplicates of "
+            f"{found.attributes['looked_at_evaluation_set']}"
+        )
+
+
+def _tell_lidr(found: Any, k: int | None, s: float | None, messages: Messages) -> None:
+    for option, wanted, fitted in (("-k", k, found.k), ("-s", s, found.s)):
+        if wanted is not None and wanted != fitted:
+            raise usage_error(
+                f"{option} {wanted:g}: {found.origin} was fitted with {option} {fitted:g}; "
+                "leave it out"
+            )
+    messages.say(
+        f"{found.origin}: LIDs as from {found.anchor_count:,} anchors, k = {found.k}, "
+        f"s = {found.s:g}"
+    )

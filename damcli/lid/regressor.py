@@ -1,0 +1,62 @@
+"""The LIDR regressor (Eq. 7): a forward pass of two layers, for which numpy will do."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.lid.neighbours import Progress
+from damcli.storage.embeddings import BLOCK_ROWS, Embeddings
+from damcli.storage.lidr import Lidr
+
+
+def predict_log_lid(
+    lidr: Lidr, embeddings: Embeddings, *, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """Predict the log LID of each embedding.
+
+    ``y = W2·relu(W1·f + b1) + b2``; y is log G, or G itself where that was the target.
+    The result is kept between the least and the largest value that G can take.
+
+    Parameters
+    ----------
+    lidr
+        The regressor.
+    embeddings
+        N embeddings of its dimension.
+    progress
+        Called with the number of embeddings done since the last call.
+
+    Returns
+    -------
+    ndarray
+        (N,) float64, finite.
+
+    Raises
+    ------
+    InputError
+        The dimensions differ.
+    """
+    if embeddings.dim != lidr.dim:
+        raise InputError(
+            lidr.origin,
+            f"fitted to embeddings of dimension {lidr.dim}; expected {embeddings.dim}, "
+            f"the dimension of {embeddings.origin}",
+            hint="fit it to embeddings of the same model: damcli fit-lidr",
+        )
+    (first, first_bias), (second, second_bias) = (
+        (weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in lidr.layers
+    )
+    least, largest = lidr.log_range
+    log_lids = np.empty(len(embeddings))
+    for start in range(0, len(embeddings), BLOCK_ROWS):
+        block = embeddings.vectors[start : start + BLOCK_ROWS].astype(np.float64)
+        hidden = np.maximum(block @ first.T + first_bias, 0)
+        found = hidden @ second[0] + second_bias[0]
+        if lidr.target == "g":
+            found = np.log(np.maximum(found, np.exp(least)))
+        log_lids[start : start + len(block)] = np.clip(found, least, largest)
+        if progress is not None:
+            progress(len(block))
+    return log_lids
