@@ -117,7 +117,7 @@ def evaluate(
     _check_requirements(requirements, scored, given)
     if given is not None:
         _check_threshold(given, scored, scores, distance, messages)
-    matches = _read(scored, baseline, main, distance, messages)
+    matches = _read(scored, baseline, main, label, distance, messages)
     point = _Point(resamples, seed, distance)
     if given is not None:
         point.apply(given, matches)
@@ -222,7 +222,12 @@ def _check_threshold(
 
 
 def _read(
-    scored: ScoreList, baseline: str | None, main: str, distance: bool, messages: Messages
+    scored: ScoreList,
+    baseline: str | None,
+    main: str,
+    label: str | None,
+    distance: bool,
+    messages: Messages,
 ) -> MatchSpool:
     from damcli.scoring.listed import matches_of
 
@@ -230,7 +235,7 @@ def _read(
         messages.say("no columns probe_subject and reference_subject: pairs are resampled")
     if baseline is None:
         return matches_of(scored, distance=distance)
-    return gates.compared(scored, baseline, main, distance=distance)
+    return gates.compared(scored, baseline, main, label, distance=distance)
 
 
 def _evaluate(

@@ -30,13 +30,15 @@ def parse(texts: Sequence[str]) -> list[Requirement]:
         raise usage_error(f"--require {error}") from error
 
 
-def compared(scored: ScoreList, baseline: str, score: str, *, distance: bool) -> MatchSpool:
+def compared(
+    scored: ScoreList, baseline: str, score: str, label: str | None, *, distance: bool
+) -> MatchSpool:
     """Read the scores beside those that an older list has for the same pairs."""
     from damcli.protocols.scores import ScoreList
     from damcli.scoring.joined import joined_scores
     from damcli.scoring.listed import matches_of
 
-    older = ScoreList(baseline, [score], scored.label_name)
+    older = ScoreList(baseline, [score], label)
     name = f"{score} ({Path(baseline).name})"
     joined = joined_scores(scored, older, score)
     return matches_of(scored, distance=distance, baseline=(name, joined))

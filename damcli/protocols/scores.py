@@ -93,7 +93,6 @@ class ScoreList:
         if label is None:
             raise self._lacks("a label column", "name it label, or say which: --label NAME")
         self._require(label)
-        self.label_name = label
         self.label = self.places[label]
         self.fold = next((lowered[name] for name in FOLD_NAMES if name in lowered), None)
         self.subjects = (
