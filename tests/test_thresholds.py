@@ -12,6 +12,7 @@ from damcli.evaluation.evaluate import evaluate, wilson
 from damcli.evaluation.gates import judge, judge_not_worse
 from damcli.evaluation.requirements import parse_requirement
 from damcli.evaluation.thresholds import apply_threshold, pick_threshold
+from damcli.scoring.table import Accept, ScoredChunk
 from tests.test_evaluate import TIED, crowd, spool
 
 RATES = st.floats(1e-9, 1, exclude_max=True)
@@ -72,6 +73,14 @@ def test_rates_at_a_threshold_have_intervals_with_a_width() -> None:
     assert 0 < found.tar.interval.high < 0.2
     without = spool([1.0, 2.0], [0.0, 1.5])
     assert apply_threshold(without, 1.2).tar.interval == wilson(0.5, 2)
+
+
+def test_a_score_at_the_threshold_is_accepted() -> None:
+    found = apply_threshold(spool([1.0, 1.5], [0.0, 1.5]), 1.5)
+    assert (found.true_accepts, found.false_accepts) == (1, 1)
+    rows = np.arange(3)
+    chunk = ScoredChunk(rows, rows, None, None, {}, [np.array([1.0, 1.5, 2.0])], ("cosine",))
+    assert Accept(0, 1.5).of(chunk).tolist() == [0, 1, 1]
 
 
 def test_an_unknown_score_is_named() -> None:

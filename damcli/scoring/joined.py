@@ -40,9 +40,8 @@ class _Ids:
 def joined_scores(scores: ScoreList, other: ScoreList, name: str) -> Spool:
     """Read the scores that another list has for the same pairs.
 
-    Lists in the same order pass through in bounded memory; otherwise 9 bytes a row and list
-    and the sorting of their pairs must fit. A pair that stands several times meets its
-    repetitions in order.
+    Lists in the same order pass through in bounded memory; otherwise some 70 bytes a row must
+    fit. A pair that stands several times meets its repetitions in order.
 
     Parameters
     ----------
