@@ -113,8 +113,9 @@ def print_evaluation(
     as_json: bool,
     as_csv: bool,
     to_stderr: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print an evaluation as JSON, as CSV, or as tables."""
+    """Print an evaluation as JSON, with more in the document, as CSV, or as tables."""
     import json
 
     from damcli.reports import documents
@@ -124,7 +125,7 @@ def print_evaluation(
         document = documents.as_document(
             evaluation, command=command, inputs=inputs, settings=settings
         )
-        print(json.dumps(document, indent=2))
+        print(json.dumps({**document, **(more or {})}, indent=2))
     elif as_csv:
         print(documents.as_csv(evaluation), end="")
     else:

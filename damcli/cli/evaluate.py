@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from damcli.cli import gates, operating_points
 from damcli.cli.console import (
     DEFAULT_FAR,
+    STDOUT,
     Messages,
     parse_number_list,
     print_evaluation,
@@ -17,6 +21,11 @@ from damcli.cli.console import (
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
+    from damcli.evaluation.requirements import Requirement
+    from damcli.evaluation.thresholds import Decisions
+    from damcli.protocols.scores import ScoreList
+    from damcli.scoring.matches import MatchSpool
+    from damcli.storage.threshold import Threshold
 
 
 def evaluate(
@@ -42,46 +51,215 @@ def evaluate(
         int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    threshold_at: Annotated[
+        float | None,
+        typer.Option(help="Pick the threshold for this FAR, and write it to -o.", metavar="FAR"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The threshold that is picked: .json.")
+    ] = None,
+    threshold: Annotated[
+        Path | None, typer.Option(help="A picked threshold, to hold against these scores.")
+    ] = None,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Exit with 1 unless met: "TAR@1e-4 >= 0.95", "cosine:EER <= 2%"; repeatable.',
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Older scores of the same pairs: the Δ is to these, paired."),
+    ] = None,
+    not_worse: Annotated[
+        bool,
+        typer.Option(
+            "--not-worse", help="Exit with 1 where the Δ's interval lies on the worse side of 0."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Print TAR@FAR, EER, AUC and accuracy of labelled scores, whoever made them.
 
-    Example: damcli evaluate scores.csv --score cosine --score score --far 1e-4,1e-3
+    Example: damcli evaluate scores.csv --require "TAR@1e-4 >= 0.95" --far 1e-4,1e-3
     """
     if as_json and as_csv:
         raise usage_error("--json and --csv exclude each other")
-    from pathlib import Path
-
+    if (threshold_at is None) != (output is None):
+        raise usage_error("--threshold-at FAR and -o FILE go together")
+    if threshold_at is not None and threshold is not None:
+        raise usage_error("--threshold-at picks a threshold, --threshold applies one; give one")
+    if not_worse and (baseline is None or not resamples):
+        raise usage_error("--not-worse needs --baseline OLD, and --resamples above 0")
+    if baseline == STDOUT == scores:
+        raise usage_error("only one of the two lists can come from stdin")
+    requirements = gates.parse(require or ())
     from damcli.evaluation import check_fars
-    from damcli.evaluation import evaluate as evaluate_matches
+    from damcli.evaluation.thresholds import main_score
     from damcli.protocols.scores import ScoreList
-    from damcli.scoring.listed import matches_of
-    from damcli.storage.digests import file_digest
+    from damcli.storage.atomic import check_writable
+    from damcli.storage.threshold import read_threshold
 
     messages = Messages(quiet=quiet)
     fars = parse_number_list(far, "--far")
     check_fars(fars)
+    if threshold_at is not None:
+        check_fars([threshold_at])
+    if output is not None:
+        check_writable(output, force=force)
+    given = None if threshold is None else read_threshold(threshold)
     scored = ScoreList(scores, score or (), label)
-    matches = matches_of(scored, distance=distance)
-    if scored.subjects is None:
-        messages.say("no columns probe_subject and reference_subject: pairs are resampled")
+    main = main_score(scored.metrics)
+    _check_requirements(requirements, scored, given)
+    if given is not None:
+        _check_threshold(given, scored, scores, distance, messages)
+    matches = _read(scored, baseline, main, label, distance, messages)
+    point = _Point(resamples, seed, distance)
+    if given is not None:
+        point.apply(given, matches)
+    elif threshold_at is not None:
+        point.pick(threshold_at, matches, main, scores, messages)
     with messages.progress("evaluating", matches.impostor_count, "pairs") as advance:
-        found = evaluate_matches(
-            matches, fars=fars, resamples=resamples, seed=seed, progress=advance
-        )
+        found = _evaluate(matches, _all_fars(fars, requirements), resamples, seed, advance)
+    at_threshold = None
+    if point.threshold is not None and point.decisions is not None:
+        at_threshold = (point.threshold.score, point.decisions)
+    verdicts = gates.judge_all(
+        found, requirements, at_threshold=at_threshold, not_worse=main if not_worse else None
+    )
     if distance:
         found = _in_distances(found)
-    digest = None if scores == "-" else file_digest(Path(scores))
     print_evaluation(
         found,
         command="evaluate",
-        inputs={"scores": digest},
+        inputs=_digests({"scores": scores, "baseline": baseline, "threshold": threshold}),
         settings={"scores": list(scored.metrics), "distance": distance},
         as_json=as_json,
         as_csv=as_csv,
+        more={**point.document(), "gates": gates.documents(verdicts)},
     )
+    if not as_json:
+        point.show(scored.origin, to_stderr=as_csv)
+    if not gates.report(verdicts, messages):
+        raise typer.Exit(1)
+    if output is not None and point.threshold is not None:
+        operating_points.write(output, point.threshold, force, messages)
+
+
+@dataclass
+class _Point:
+    """The threshold that was picked or given, and what it accepts of the scores."""
+
+    resamples: int
+    seed: int
+    distance: bool
+    threshold: Threshold | None = None
+    decisions: Decisions | None = None
+    is_given: bool = False
+
+    def pick(
+        self, far: float, matches: MatchSpool, score: str, scores: str, messages: Messages
+    ) -> None:
+        from damcli.storage.digests import file_digest
+        from damcli.storage.made_with import read_about
+
+        known = scores != STDOUT
+        picked = operating_points.pick(matches, far, score, self.resamples, self.seed, messages)
+        self.decisions = picked.decisions
+        self.threshold = operating_points.in_file(
+            picked,
+            distance=self.distance,
+            scores_sha256=file_digest(Path(scores)) if known else None,
+            made_with=read_about(Path(scores)) if known else None,
+        )
+
+    def apply(self, given: Threshold, matches: MatchSpool) -> None:
+        self.threshold, self.is_given = given, True
+        self.decisions = operating_points.decide(
+            given, matches, given.score, self.resamples, self.seed
+        )
+
+    def document(self) -> dict[str, Any]:
+        if self.threshold is None:
+            return {}
+        return {"operating_point": operating_points.document(self.threshold, self.decisions)}
+
+    def show(self, name: str, *, to_stderr: bool) -> None:
+        if self.threshold is not None:
+            decisions = self.decisions if self.is_given else None
+            operating_points.show(self.threshold, decisions, name, to_stderr=to_stderr)
+
+
+def _check_requirements(
+    requirements: Sequence[Requirement], scored: ScoreList, given: Threshold | None
+) -> None:
+    from damcli.evaluation.gates import check_requirement
+
+    for requirement in requirements:
+        check_requirement(requirement, scored.metrics, None if given is None else given.score)
+
+
+def _check_threshold(
+    given: Threshold, scored: ScoreList, scores: str, distance: bool, messages: Messages
+) -> None:
+    from damcli.errors import InputError
+    from damcli.storage.made_with import read_about
+
+    operating_points.place_of(given, scored.metrics, scored.origin)
+    if given.distance != distance:
+        kinds = {True: "distances", False: "similarities"}
+        raise InputError(
+            given.origin,
+            f"picked on {kinds[given.distance]}; expected {kinds[distance]}",
+            hint="give --distance where the scores are distances, and only there",
+        )
+    made_with = None if scores == STDOUT else read_about(Path(scores))
+    operating_points.check(given, made_with, scored.origin, messages)
+
+
+def _read(
+    scored: ScoreList,
+    baseline: str | None,
+    main: str,
+    label: str | None,
+    distance: bool,
+    messages: Messages,
+) -> MatchSpool:
+    from damcli.scoring.listed import matches_of
+
+    if scored.subjects is None:
+        messages.say("no columns probe_subject and reference_subject: pairs are resampled")
+    if baseline is None:
+        return matches_of(scored, distance=distance)
+    return gates.compared(scored, baseline, main, label, distance=distance)
+
+
+def _evaluate(
+    matches: MatchSpool, fars: tuple[float, ...], resamples: int, seed: int, advance: Any
+) -> Evaluation:
+    from damcli.evaluation import evaluate as evaluate_matches
+
+    return evaluate_matches(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)
+
+
+def _all_fars(fars: tuple[float, ...], requirements: Sequence[Requirement]) -> tuple[float, ...]:
+    from damcli.evaluation.gates import fars_of
+
+    return (*fars, *(far for far in fars_of(requirements) if far not in fars))
+
+
+def _digests(files: dict[str, Any]) -> dict[str, str | None]:
+    from damcli.storage.digests import file_digest
+
+    return {
+        role: None if str(file) == STDOUT else file_digest(Path(file))
+        for role, file in files.items()
+        if file is not None
+    }
 
 
 def _in_distances(evaluation: Evaluation) -> Evaluation:

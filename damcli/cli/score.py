@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from damcli.cli import operating_points
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
+    from damcli.scoring.table import Accept
+    from damcli.storage.threshold import Threshold
 
 
 class Combine(StrEnum):
@@ -81,6 +84,10 @@ def score(
         int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    threshold: Annotated[
+        Path | None,
+        typer.Option(help="A threshold of damcli evaluate --threshold-at: adds a column accept."),
+    ] = None,
     skip_missing: Annotated[
         bool,
         typer.Option(
@@ -113,14 +120,27 @@ def score(
         raise usage_error("-o - and --json or --csv would both write to stdout")
     check_lid_options(anchors, lidr, s)
     from damcli.evaluation import check_fars, require_both_classes
+    from damcli.storage.digests import file_digest
+    from damcli.storage.embeddings import MODEL_DIGEST
+    from damcli.storage.threshold import read_threshold
 
     fars = parse_number_list(far, "--far")
     check_fars(fars)
     if output is not None and output != STDOUT:
         check_output(Path(output), force)
+    given = None if threshold is None else read_threshold(threshold)
     messages = Messages(quiet=quiet)
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
     source = source_of(sides, k, s)
+    settings = {
+        "k": None if source is None else source.k,
+        "s": None if source is None else source.s,
+        "combine": combine.value,
+        "linear": linear,
+    }
+    model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
+    if given is not None:
+        _check_threshold(given, {**digests_of(None, sides), **settings, **model}, messages)
     scores = _score(
         pairs,
         sides,
@@ -136,18 +156,20 @@ def score(
     )
     if scores.labelled:
         require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
+    accept, judged = _acceptance(given, scores)
     report_missing(scores, output, force, messages)
-    settings = {
-        "k": None if source is None else source.k,
-        "s": None if source is None else source.s,
-        "combine": combine.value,
-        "linear": linear,
-    }
-    about: dict[str, Any] = {"digests": digests_of(pairs, sides), "settings": settings}
-    matches = write_and_match(scores, output, force, about, messages)
+    digests = digests_of(pairs, sides)
+    if threshold is not None:
+        digests["threshold"] = file_digest(threshold)
+    about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
+    matches = write_and_match(scores, output, force, about, messages, accept)
     if matches is None:
         return
     evaluation = _evaluate(matches, fars, resamples, seed, messages)
+    decisions, more = None, None
+    if given is not None:
+        decisions = operating_points.decide(given, matches, judged, resamples, seed)
+        more = {"operating_point": operating_points.document(given, decisions)}
     print_evaluation(
         evaluation,
         command="score",
@@ -156,7 +178,42 @@ def score(
         as_json=as_json,
         as_csv=as_csv,
         to_stderr=output == STDOUT,
+        more=more,
     )
+    if given is not None and not as_json:
+        operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)
+
+
+def _check_threshold(given: Threshold, about: dict[str, Any], messages: Messages) -> None:
+    from damcli.errors import InputError
+    from damcli.storage.made_with import MadeWith
+
+    if given.distance:
+        raise InputError(
+            given.origin,
+            "picked on distances; expected similarities, as damcli score gives them",
+            hint=f"pick it on scores of damcli score: {operating_points.PICK_ANEW}",
+        )
+    if given.made_with is None:
+        raise InputError(
+            given.origin,
+            "picked on scores of unknown origin; expected those of damcli score",
+            hint="pick it on a scores file that damcli score wrote, its .about.json beside it; "
+            "or hold it against written scores: damcli evaluate scores.csv --threshold FILE",
+        )
+    operating_points.check(given, MadeWith.of(about), "these pairs", messages)
+
+
+def _acceptance(
+    given: Threshold | None, scores: ListedScores | AllPairScores
+) -> tuple[Accept | None, str]:
+    """Say by which score to accept, and what tables call it."""
+    from damcli.scoring.table import Accept
+
+    if given is None:
+        return None, ""
+    place = operating_points.place_of(given, scores.scorer.columns, "these pairs")
+    return Accept(place, given.threshold), scores.metrics[place]
 
 
 def _score(

@@ -6,21 +6,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from damcli.cli.console import STDOUT, Messages
+from damcli.cli.console import STDOUT, Messages, command_line
 
 if TYPE_CHECKING:
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
-    from damcli.scoring.table import ScoredChunk
+    from damcli.scoring.table import Accept, ScoredChunk
 
 
 def check_output(target: Path, force: bool) -> None:
     """Refuse an output that could not be written, before any work is done."""
     from damcli.scoring.table import check_suffix
     from damcli.storage.atomic import check_writable
+    from damcli.storage.made_with import about_path
 
     check_suffix(target)
     check_writable(target, force=force)
+    check_writable(about_path(target), force=force)
 
 
 def report_missing(
@@ -68,21 +70,34 @@ def write_and_match(
     force: bool,
     about: dict[str, Any],
     messages: Messages,
+    accept: Accept | None = None,
 ) -> Any:
     """Write the scores where that is wanted; return them for evaluation if they have labels."""
     from damcli.scoring.table import score_file
+    from damcli.storage.made_with import PREFIX, write_about
 
     if output is None and scores.labelled:
         return _match(scores, None, messages)
     to_stdout = output is None or output == STDOUT
     target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
-    flat = {"damcli." + name: str(value) for part in about.values() for name, value in part.items()}
-    with score_file(
-        target, scores.scorer.probes, scores.scorer.references, force=force, about=flat
-    ) as write:
-        matches = _match(scores, write, messages)
+    flat = {name: value for part in about.values() for name, value in part.items()}
+    texts = {PREFIX + name: str(value) for name, value in flat.items()}
+    probes, references = scores.scorer.probes, scores.scorer.references
+    accepted = 0
+    with score_file(target, probes, references, force=force, about=texts, accept=accept) as write:
+
+        def take(chunk: ScoredChunk) -> None:
+            nonlocal accepted
+            write(chunk)
+            if accept is not None:
+                accepted += int(accept.of(chunk).sum())
+
+        matches = _match(scores, take, messages)
     if not to_stdout:
+        write_about(target, {**flat, "command": command_line()}, force=force)
         messages.say(f"wrote {len(scores):,} scores to {output}")
+    if accept is not None and matches is None:
+        messages.say(f"accepted {accepted:,} of {len(scores):,} pairs; they carry no labels")
     return matches
 
 

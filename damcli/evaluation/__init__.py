@@ -2,5 +2,14 @@
 
 from damcli.evaluation.evaluate import DEFAULT_FARS, check_fars, evaluate, require_both_classes
 from damcli.evaluation.results import Evaluation
+from damcli.evaluation.thresholds import apply_threshold, pick_threshold
 
-__all__ = ["DEFAULT_FARS", "Evaluation", "check_fars", "evaluate", "require_both_classes"]
+__all__ = [
+    "DEFAULT_FARS",
+    "Evaluation",
+    "apply_threshold",
+    "check_fars",
+    "evaluate",
+    "pick_threshold",
+    "require_both_classes",
+]

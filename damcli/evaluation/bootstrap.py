@@ -19,6 +19,7 @@ from damcli.evaluation.sample import Side
 
 # Resamples worked on at a time: a block of weights for 200,000 pairs takes 13 MB.
 _BLOCK = 8
+Take = Callable[[Floats, Floats], Floats]
 Weigh = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
 
@@ -51,6 +52,35 @@ def bootstrap(
         _Ranked(genuine.scores[metric], impostors.scores[metric], fars)
         for metric in range(len(genuine.scores))
     ]
+
+    def rates(*weights: Floats) -> Floats:
+        return np.stack([one.rates(*weights) for one in ranked], axis=1)
+
+    return rates(genuine.weights[None], impostors.weights[None])[0], resample(
+        genuine, impostors, rates, resamples=resamples, seed=seed
+    )
+
+
+def resample(genuine: Side, impostors: Side, take: Take, *, resamples: int, seed: int) -> Floats:
+    """Take anything on each resample.
+
+    Parameters
+    ----------
+    genuine, impostors
+        The pairs, or a weighted sample of them.
+    take
+        Given B weightings of G genuine and I impostor pairs, (B, G) and (B, I) float64,
+        returns (B, ...).
+    resamples
+        How many, >= 1.
+    seed
+        Of the resamples; they do not depend on the number of threads.
+
+    Returns
+    -------
+    ndarray
+        (resamples, ...) float64, what ``take`` returned.
+    """
     weigh = (
         _by_subject(genuine, impostors) if _has_subjects(genuine) else _by_pair(genuine, impostors)
     )
@@ -58,15 +88,10 @@ def bootstrap(
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))
 
     def run(block: int) -> Floats:
-        weights = weigh(np.random.default_rng(seeds[block]), sizes[block])
-        return np.stack([one.rates(*weights) for one in ranked], axis=1)
+        return take(*weigh(np.random.default_rng(seeds[block]), sizes[block]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        resampled = np.concatenate(list(pool.map(run, range(len(sizes)))))
-    plain = np.stack(
-        [one.rates(genuine.weights[None], impostors.weights[None])[0] for one in ranked]
-    )
-    return plain, resampled
+        return np.concatenate(list(pool.map(run, range(len(sizes)))))
 
 
 def _has_subjects(side: Side) -> bool:

@@ -206,16 +206,17 @@ class _Intervals:
         if self._deviations is None:
             return Estimate(value, difference=difference)
         mine = self._deviations[:, metric, quantity]
-        interval = _around(value, mine, 0, 1)
+        interval = around(value, mine, 0, 1)
         if is_tar and (not self._by_subject or interval.low == interval.high):
             interval = wilson(value, self._units)
         if difference is None:
             return Estimate(value, interval)
         paired = mine - self._deviations[:, 0, quantity]
-        return Estimate(value, interval, difference, _around(difference, paired, -1, 1))
+        return Estimate(value, interval, difference, around(difference, paired, -1, 1))
 
 
-def _around(value: float, deviations: Floats, low: float, high: float) -> Interval:
+def around(value: float, deviations: Floats, low: float, high: float) -> Interval:
+    """Put a 95 % interval around a value, within the bounds that it can have."""
     if np.isnan(deviations).all():
         return Interval(low, high)
     ends: Any = value + np.nanquantile(deviations, _ENDS)

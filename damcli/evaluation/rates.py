@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -63,6 +65,11 @@ def operating_point(counts: MatchCounts, far: float) -> OperatingPoint:
         achieved_far=false_accepts / counts.impostors,
         tar=true_accepts / len(counts.genuine),
     )
+
+
+def impostors_needed(far: float) -> int:
+    """Return how many impostor pairs it takes for a FAR to allow one false accept."""
+    return math.ceil(1 / Fraction(str(far)))
 
 
 def equal_error_rate(counts: MatchCounts) -> ThresholdedRate:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.protocols.batches import TextTable
-from damcli.protocols.columns import FOLD_NAMES, LABEL_NAMES
+from damcli.protocols.columns import FOLD_NAMES, LABEL_NAMES, PROBE_NAMES, REFERENCE_NAMES
 from damcli.protocols.pairs import Coded, coded, labels_of
 
 DEFAULT_SCORES = ("cosine", "score")
@@ -84,6 +84,7 @@ class ScoreList:
         self._names = tuple(cell.strip() for cell in self._table.first)
         self.places = {name: place for place, name in enumerate(self._names)}
         lowered = {name.lower(): place for place, name in enumerate(self._names)}
+        self._lowered = lowered
         self.metrics = tuple(scores) or self._default_scores()
         for name in self.metrics:
             self._require(name)
@@ -114,6 +115,22 @@ class ScoreList:
         return InputError(
             self.origin, f"columns {', '.join(self._names)}; expected {what}", row=1, hint=hint
         )
+
+    def id_places(self) -> tuple[int, int]:
+        """Return which columns hold the ids of probes and references.
+
+        Raises
+        ------
+        InputError
+            There are none.
+        """
+        probe, reference = (
+            next((self._lowered[name] for name in known if name in self._lowered), None)
+            for known in (PROBE_NAMES, REFERENCE_NAMES)
+        )
+        if probe is None or reference is None:
+            raise self._lacks("columns probe_id and reference_id", _HINT)
+        return probe, reference
 
     def read(self, take: Callable[[ScoreChunk], None]) -> None:
         """Hand over all rows, chunk by chunk."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 
 from damcli.evaluation import Evaluation
-from damcli.evaluation.rates import OperatingPoint
+from damcli.evaluation.rates import OperatingPoint, impostors_needed
 from damcli.evaluation.results import Estimate, MetricResult
 
 TAR = "TAR@FAR"
@@ -77,13 +77,12 @@ def _row(metric: MetricResult, quantity: str, estimate: Estimate, threshold: flo
 
 def _tar_row(metric: MetricResult, point: OperatingPoint, estimate: Estimate | None) -> Row:
     if estimate is None:
-        needed = math.ceil(1 / point.far - 1e-9)
         return Row(
             metric.name,
             TAR,
             far=point.far,
             allowed_false_accepts=0,
-            note=f"n/a (needs ≥ {needed:,} impostor pairs)",
+            note=f"n/a (needs ≥ {impostors_needed(point.far):,} impostor pairs)",
         )
     row = Row(
         metric.name,

@@ -27,7 +27,7 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
     stream
         Where to; stdout by default.
     """
-    console = _console(stream or sys.stdout)
+    console = console_for(stream or sys.stdout)
     rows = rows_of(evaluation)
     subjects = f" of {evaluation.subjects:,} subjects" if evaluation.subjects else ""
     console.print(
@@ -40,7 +40,8 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
         console.print(line)
 
 
-def _console(stream: TextIO) -> Console:
+def console_for(stream: TextIO) -> Console:
+    """Return a console that is wide enough for the tables."""
     from rich.console import Console
 
     console = Console(file=stream, highlight=False)
@@ -74,21 +75,29 @@ def _other_columns(*, compared: bool) -> list[Column]:
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, _ in columns:
-        left = title in ("", "FAR", "metric")
-        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    lines = []
     previous = None
     for row in rows:
         group = (row.quantity, row.far)
         cells = [cell(row) for _, cell in columns]
         if group == previous:
             cells[0] = ""
-        table.add_row(*cells)
+        lines.append(cells)
         previous = group
+    return table_of([title for title, _ in columns], lines)
+
+
+def table_of(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """Lay cells out under their titles; names stand left, numbers right."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        left = title in ("", "FAR", "metric")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    for cells in lines:
+        table.add_row(*cells)
     return table
 
 

@@ -6,9 +6,12 @@ import numpy as np
 
 from damcli.protocols.scores import ScoreChunk, ScoreList
 from damcli.scoring.matches import MatchSpool
+from damcli.storage.spool import Spool
 
 
-def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
+def matches_of(
+    scores: ScoreList, *, distance: bool = False, baseline: tuple[str, Spool] | None = None
+) -> MatchSpool:
     """Read a score list for evaluation.
 
     Parameters
@@ -17,6 +20,8 @@ def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
         The list.
     distance
         The scores are distances, lower = more similar; they are negated.
+    baseline
+        The name and the scores of a metric to compare with, in the order of the list.
 
     Raises
     ------
@@ -25,8 +30,9 @@ def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
     """
     subjects = _numbers(scores, scores.subjects or ())
     folds = _numbers(scores, () if scores.fold is None else (scores.fold,))
+    before = () if baseline is None else (baseline[0],)
     spool = MatchSpool(
-        scores.metrics, subject_count=len(subjects), has_folds=scores.fold is not None
+        (*before, *scores.metrics), subject_count=len(subjects), has_folds=scores.fold is not None
     )
     sign = -1.0 if distance else 1.0
 
@@ -40,6 +46,8 @@ def matches_of(scores: ScoreList, *, distance: bool = False) -> MatchSpool:
             column = chunk.column(scores.fold)
             fold = np.array([folds[name] for name in column.names])[column.codes]
         columns = [sign * chunk.scores(name) for name in scores.metrics]
+        if baseline is not None:
+            columns.insert(0, sign * baseline[1].read(len(spool), len(chunk)))
         probe, reference = sides or (None, None)
         spool.append(chunk.labels, columns, probe, reference, fold)
 

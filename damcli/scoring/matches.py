@@ -73,6 +73,9 @@ class MatchSpool:
         ]
         self._by_label = (Spool(record), Spool(record))
 
+    def __len__(self) -> int:
+        return self.genuine_count + self.impostor_count
+
     @property
     def genuine_count(self) -> int:
         """How many genuine pairs there are."""

@@ -33,8 +33,19 @@ class ScoredChunk(NamedTuple):
     score_columns: tuple[str, ...]
 
 
+class Accept(NamedTuple):
+    """Accept the pairs whose score in one column, counted from 0, is >= the threshold."""
+
+    column: int
+    threshold: float
+
+    def of(self, chunk: ScoredChunk) -> NDArray[np.int8]:
+        """Decide on a chunk's pairs: (n,), 1 accepted, 0 refused."""
+        return (chunk.scores[self.column] >= self.threshold).astype(np.int8)
+
+
 def columns_of(
-    chunk: ScoredChunk, probes: Embeddings, references: Embeddings
+    chunk: ScoredChunk, probes: Embeddings, references: Embeddings, accept: Accept | None = None
 ) -> dict[str, NDArray[Any]]:
     """Lay a chunk out as the columns of the scores file."""
     columns: dict[str, Any] = {
@@ -50,6 +61,8 @@ def columns_of(
         columns["fold"] = chunk.folds
     columns.update(chunk.groups)
     columns.update(zip(chunk.score_columns, chunk.scores, strict=True))
+    if accept is not None:
+        columns["accept"] = accept.of(chunk)
     return columns
 
 
@@ -61,6 +74,7 @@ def score_file(
     *,
     force: bool = False,
     about: Mapping[str, str] | None = None,
+    accept: Accept | None = None,
 ) -> Iterator[Callable[[ScoredChunk], None]]:
     """Open a scores file and give the function that appends a chunk to it.
 
@@ -70,9 +84,11 @@ def score_file(
         See `table_file`.
     probes, references
         Whose ids and subjects are written.
+    accept
+        What to decide by; None for scores alone.
     """
     with table_file(target, force=force, about=about) as write:
-        yield lambda chunk: write(columns_of(chunk, probes, references))
+        yield lambda chunk: write(columns_of(chunk, probes, references, accept))
 
 
 @contextmanager

@@ -40,6 +40,9 @@ class Spool:
     def chunks(self, records: int) -> Iterator[NDArray[Any]]:
         """Yield all records in order, at most so many at a time."""
         for start in range(0, self._records, records):
-            self._file.seek(start * self.dtype.itemsize)
-            count = min(records, self._records - start)
-            yield np.frombuffer(self._file.read(count * self.dtype.itemsize), dtype=self.dtype)
+            yield self.read(start, min(records, self._records - start))
+
+    def read(self, start: int, records: int) -> NDArray[Any]:
+        """Return so many records from the given one on."""
+        self._file.seek(start * self.dtype.itemsize)
+        return np.frombuffer(self._file.read(records * self.dtype.itemsize), dtype=self.dtype)
