@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +114,7 @@ def test_any_id_comes_back(tmp_path_factory: pytest.TempPathFactory, pairs: list
         (b"probe_id,reference_id,label\na,b,1\nc,d,-1\n", "row 3: label '-1'"),
         (b"left,right,same?\na,b,1\n", r"row 1: label 'same\?'"),
         (b"a,b,1\n,d,0\n", "row 2: an empty id"),
-        (b"a,b,1\n\xff\xfe,d,0\n", "cannot be read"),
+        (b"a,b,1\n\xff\xfe,d,0\n", "is not UTF-8"),
         (b"alone\n", "one column"),
         (b"1 a b\n0 c\n", "row 2: 2 columns; expected 3"),
     ],
@@ -179,3 +182,36 @@ def test_bad_score_lists(
 ) -> None:
     (tmp_path / "s.csv").write_text(content)
     failed(damcli("evaluate", tmp_path / "s.csv", *options), *parts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a,b,1\n\n  \n\nc,d,7\n\n",
+        b"\n\nprobe_id,reference_id,label\n\nc,d,7\n",
+        b"1 a b\n\n\n\n7 c d\n",
+        b"\xef\xbb\xbfa,b,1\r\n\r\n\r\n,,\r\nc,d,7\r\n",
+    ],
+)
+def test_blank_lines_shift_no_number(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"row 5: label '7'|row 5: 3 columns"):
+        list(read_pairs(tmp_path / "p.csv").chunks())
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_compression_is_told_by_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(b"probe_id,reference_id,label\na,b,1\nc,d,0\n")
+    (tmp_path / "p.csv").write_bytes(packed)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(packed)))
+    for name in (tmp_path / "p.csv", "-"):
+        (chunk,) = read_pairs(name).chunks()
+        assert list(chunk.probes.values) == ["a", "c"]
+
+
+def test_a_column_named_twice(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("probe_id,reference_id,label,label\na,b,1,0\n")
+    with pytest.raises(InputError, match="row 1: two columns named 'label'"):
+        read_pairs(tmp_path / "p.csv")

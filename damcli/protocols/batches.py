@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from damcli.errors import InputError
 
@@ -19,7 +22,24 @@ STDIN = "-"
 _PARQUET = (".parquet", ".pq")
 _PEEK_BYTES = 1 << 20
 _BLOCK_BYTES = 16 << 20
-_DAMAGED = "if it is compressed, was it cut short? make the file anew"
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_CUT_SHORT = "was it cut short? make the file anew"
+
+
+class Batch(NamedTuple):
+    """Consecutive rows of a table, blank lines left out."""
+
+    columns: Any
+    """A `pyarrow.RecordBatch` of strings."""
+    lines: Sequence[int]
+    """The line that each row stands on, counted from 1; of Parquet, its row."""
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, place: int) -> Any:
+        """Return a column as an Arrow array."""
+        return self.columns.column(place)
 
 
 class TextTable:
@@ -48,100 +68,144 @@ class TextTable:
             _require_file(self._path)
         self.first = self._parquet_names() if self.is_parquet else self._first_line()
 
-    def batches(self, names: tuple[str, ...], *, skip_first: bool) -> Iterator[Any]:
-        """Yield `pyarrow.RecordBatch` es with the columns as strings, named as given."""
-        import pyarrow as pa
-
-        try:
+    def batches(self, names: tuple[str, ...], *, skip_first: bool) -> Iterator[Batch]:
+        """Yield the rows with their columns as strings, named as given."""
+        with self._readable():
             if self.is_parquet:
                 yield from self._parquet_batches()
             elif self._separator == " ":
                 yield from self._spaced_batches(names, skip_first)
             else:
                 yield from self._csv_batches(names, skip_first)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say what is wrong with a file that cannot be read as text."""
+        import pyarrow as pa
+
+        try:
+            yield
+        except PermissionError as error:
+            raise InputError(self.origin, "may not be read", hint="check its rights") from error
         except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError) as error:
-            raise InputError(self.origin, f"cannot be read ({error})", hint=_DAMAGED) from error
+            if "UTF" in str(error) or "utf" in str(error):
+                raise InputError(
+                    self.origin,
+                    f"is not UTF-8 ({error})",
+                    hint="save it as UTF-8, for example: iconv -f latin1 -t utf-8 IN > OUT",
+                ) from error
+            hint = _CUT_SHORT if self._compression() else "make the file anew"
+            raise InputError(self.origin, f"cannot be read ({error})", hint=hint) from error
+
+    def _compression(self) -> str | None:
+        """Tell the compression from the first bytes, whatever the name says."""
+        if self._copy is not None:
+            self._copy.seek(0)
+            head = self._copy.read(4)
+        else:
+            with self._path.open("rb") as file:
+                head = file.read(4)
+        return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
         import pyarrow as pa
 
-        if self._copy is not None:
-            self._copy.seek(0)
-            yield pa.PythonFile(self._copy, mode="r")
+        compression = self._compression()
+        if self._copy is None:
+            with pa.input_stream(str(self._path), compression=compression) as stream:
+                yield stream
             return
-        with pa.input_stream(str(self._path), compression="detect") as stream:
-            yield stream
+        # Arrow closes what it was given; the copy is read again.
+        with os.fdopen(os.dup(self._copy.fileno()), "rb") as again:
+            again.seek(0)
+            plain = pa.PythonFile(again, mode="r")
+            yield pa.CompressedInputStream(plain, compression) if compression else plain
 
     def _first_line(self) -> list[str]:
-        import pyarrow as pa
-
-        try:
-            with self._open() as stream:
-                text: str = stream.read(_PEEK_BYTES).decode("utf-8-sig", errors="replace")
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(self.origin, f"cannot be read ({error})", hint=_DAMAGED) from error
-        line = next((line for line in text.splitlines() if line.strip()), None)
-        if line is None:
+        with self._readable(), self._open() as stream:
+            text: str = stream.read(_PEEK_BYTES).decode("utf-8-sig", errors="replace")
+        lines = io.StringIO(text, newline=None)
+        found = next(((n, line) for n, line in enumerate(lines) if line.strip()), None)
+        if found is None:
             raise InputError(self.origin, "is empty; expected rows probe_id,reference_id[,label]")
+        self._lead, line = found
+        line = line.rstrip("\n")
         self._separator: str = next((mark for mark in (",", "\t") if mark in line), " ")
         if self._separator == " ":
             return line.split()
         cells: list[str] = next(csv.reader(io.StringIO(line), delimiter=self._separator))
         return cells
 
-    def _csv_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Any]:
+    def _csv_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Batch]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
         def refuse(row: Any) -> str:
+            if not row.text.strip():
+                blank.append(row.number)
+                return "skip"
             wrong.append(row)
             return "error"
 
         wrong: list[Any] = []
+        blank: list[int] = []
+        skipped = self._lead + skip_first
         try:
             with self._open() as stream:
-                yield from arrow_csv.open_csv(
+                batches = arrow_csv.open_csv(
                     stream,
                     arrow_csv.ReadOptions(
                         column_names=names,
-                        skip_rows=int(skip_first),
+                        skip_rows=skipped,
                         block_size=_BLOCK_BYTES,
                         use_threads=False,  # only then does Arrow know the number of a bad row
                     ),
-                    arrow_csv.ParseOptions(delimiter=self._separator, invalid_row_handler=refuse),
+                    arrow_csv.ParseOptions(
+                        delimiter=self._separator,
+                        ignore_empty_lines=False,  # a line that is not counted shifts all below
+                        invalid_row_handler=refuse,
+                    ),
                     arrow_csv.ConvertOptions(
                         column_types={name: pa.string() for name in names},
                         strings_can_be_null=False,
                     ),
                 )
+                row = 0
+                for columns in batches:
+                    lines = _lines(row, len(columns), skipped + 1, blank)
+                    row += len(columns)
+                    yield _without_empty_rows(columns, lines)
         except pa.ArrowInvalid as error:
             if wrong:
-                raise _uneven(self.origin, wrong[0], len(names)) from error
+                raise _uneven(self.origin, wrong[0], len(names), self._lead + 1) from error
             if "Empty CSV" not in str(error):
                 raise
 
-    def _spaced_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Any]:
+    def _spaced_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Batch]:
         """Read trials, whose columns any number of spaces may separate."""
+        first = self._lead + 1
         with self._open() as stream:
             rows: list[list[str]] = []
-            for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8"), start=1):
+            numbers: list[int] = []
+            for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
                 cells = line.split()
-                if not cells or (skip_first and number == 1):
+                if not cells or (skip_first and number == first):
                     continue
                 if len(cells) != len(names):
                     raise InputError(
                         self.origin,
-                        f"{len(cells)} columns; expected {len(names)}, as in row 1",
+                        f"{len(cells)} columns; expected {len(names)}, as in row {first}",
                         row=number,
                         hint="separate ids that hold spaces by commas or tabs",
                     )
                 rows.append(cells)
+                numbers.append(number)
                 if len(rows) == 1 << 16:
-                    yield _string_batch(rows, names)
-                    rows = []
+                    yield Batch(_string_batch(rows, names), numbers)
+                    rows, numbers = [], []
             if rows:
-                yield _string_batch(rows, names)
+                yield Batch(_string_batch(rows, names), numbers)
 
     def _parquet_names(self) -> list[str]:
         import pyarrow as pa
@@ -152,14 +216,38 @@ class TextTable:
         except (pa.ArrowException, OSError) as error:
             raise InputError(self.origin, f"not a readable Parquet file ({error})") from error
 
-    def _parquet_batches(self) -> Iterator[Any]:
+    def _parquet_batches(self) -> Iterator[Batch]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         schema = pa.schema([(name, pa.string()) for name in self.first])
+        row = 1
         with pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(batch_size=1 << 18):
-                yield batch.cast(schema)
+                yield Batch(batch.cast(schema), range(row, row + len(batch)))
+                row += len(batch)
+
+
+def _lines(row: int, count: int, start: int, blank: Sequence[int]) -> Sequence[int]:
+    """Give the rows from ``row`` on their lines; row 0 would be line ``start`` without blanks."""
+    if not blank:
+        return range(start + row, start + row + count)
+    # The n-th blank line has blank[n] - start - n rows before it.
+    rows_before = np.array(blank) - start - np.arange(len(blank))
+    rows = np.arange(row, row + count)
+    return list(map(int, start + rows + np.searchsorted(rows_before, rows, "right")))
+
+
+def _without_empty_rows(columns: Any, lines: Sequence[int]) -> Batch:
+    """Leave out what Arrow makes of an empty line: a row of empty cells."""
+    import pyarrow.compute as pc
+
+    filled = pc.not_equal(columns.column(0), "")
+    for column in columns.columns[1:]:
+        filled = pc.or_(filled, pc.not_equal(column, ""))
+    if pc.all(filled).as_py():
+        return Batch(columns, lines)
+    return Batch(columns.filter(filled), [lines[at] for at in np.flatnonzero(filled).tolist()])
 
 
 def _string_batch(rows: list[list[str]], names: tuple[str, ...]) -> Any:
@@ -170,10 +258,10 @@ def _string_batch(rows: list[list[str]], names: tuple[str, ...]) -> Any:
     )
 
 
-def _uneven(origin: str, row: Any, width: int) -> InputError:
+def _uneven(origin: str, row: Any, width: int, first: int) -> InputError:
     return InputError(
         origin,
-        f"{row.actual_columns} columns ('{row.text[:60]}'); expected {width}, as in row 1",
+        f"{row.actual_columns} columns ('{row.text[:60]}'); expected {width}, as in row {first}",
         row=row.number,
         hint="quote ids that hold commas",
     )
@@ -189,4 +277,5 @@ def _require_file(path: Path) -> None:
 def _copy_of_stdin() -> BinaryIO:
     copy = tempfile.TemporaryFile()  # noqa: SIM115
     shutil.copyfileobj(sys.stdin.buffer, copy)
+    copy.flush()
     return copy

@@ -44,14 +44,15 @@ def layout_of(first: Sequence[str], origin: str) -> Layout:
     if any(name in lowered for name in PROBE_NAMES) and any(
         name in lowered for name in REFERENCE_NAMES
     ):
-        return _from_header(lowered, tuple(cell.strip() for cell in first))
+        return _from_header(lowered, tuple(cell.strip() for cell in first), origin)
     return _from_places(first)
 
 
-def _from_header(lowered: list[str], names: tuple[str, ...]) -> Layout:
+def _from_header(lowered: list[str], names: tuple[str, ...], origin: str) -> Layout:
     def place(known: tuple[str, ...]) -> int | None:
         return next((lowered.index(name) for name in known if name in lowered), None)
 
+    check_distinct(names, origin)
     probe, reference = place(PROBE_NAMES), place(REFERENCE_NAMES)
     label, fold = place(LABEL_NAMES), place(FOLD_NAMES)
     assert probe is not None
@@ -59,6 +60,18 @@ def _from_header(lowered: list[str], names: tuple[str, ...]) -> Layout:
     taken = {probe, reference, label, fold}
     groups = {name: i for i, name in enumerate(names) if i not in taken}
     return Layout(names, probe, reference, label, fold, groups, header=True)
+
+
+def check_distinct(names: Sequence[str], origin: str) -> None:
+    """Refuse a header that names two columns alike: nobody could say which is meant."""
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise InputError(
+            origin,
+            f"two columns named '{twice}'; expected distinct names",
+            row=1,
+            hint="rename one",
+        )
 
 
 def _from_places(first: Sequence[str]) -> Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.protocols.batches import TextTable
+from damcli.protocols.batches import Batch, TextTable
 from damcli.protocols.columns import LABELS, Layout, bad_label, layout_of
 
 
@@ -34,8 +34,8 @@ class PairChunk:
 
     Attributes
     ----------
-    first_row
-        The number of the first pair in its file, as messages count.
+    lines
+        The line of its file that each pair stands on, for messages.
     probes, references
         The ids.
     labels
@@ -44,7 +44,7 @@ class PairChunk:
         Further columns.
     """
 
-    first_row: int
+    lines: Sequence[int]
     probes: Coded
     references: Coded
     labels: NDArray[np.int8] | None
@@ -105,25 +105,23 @@ class PairList:
             A row has too few or too many columns, an empty id, or a label that is
             neither 1 nor 0; or there is no row at all.
         """
-        layout = self._layout
-        row = 1 + int(layout.header and not self._table.is_parquet)
+        layout, empty = self._layout, True
         for batch in self._table.batches(layout.names, skip_first=layout.header):
             if len(batch):
-                yield _chunk(batch, layout, row, self.origin)
-                row += len(batch)
-        if row == 1 + int(layout.header and not self._table.is_parquet):
+                empty = False
+                yield _chunk(batch, layout, self.origin)
+        if empty:
             raise InputError(self.origin, "holds a header but no pairs")
 
 
-def _chunk(batch: Any, layout: Layout, row: int, origin: str) -> PairChunk:
-    probes, references = (
-        _ids(batch, place, row, origin) for place in (layout.probe, layout.reference)
-    )
+def _chunk(batch: Batch, layout: Layout, origin: str) -> PairChunk:
+    probes, references = (_ids(batch, place, origin) for place in (layout.probe, layout.reference))
+    labels = None if layout.label is None else labels_of(batch, layout.label, origin)
     return PairChunk(
-        first_row=row,
+        lines=batch.lines,
         probes=probes,
         references=references,
-        labels=None if layout.label is None else labels_of(batch.column(layout.label), row, origin),
+        labels=labels,
         folds=None if layout.fold is None else coded(batch.column(layout.fold)),
         groups={name: coded(batch.column(place)) for name, place in layout.groups.items()},
     )
@@ -140,24 +138,24 @@ def coded(column: Any) -> Coded:
     )
 
 
-def _ids(batch: Any, place: int, row: int, origin: str) -> Coded:
+def _ids(batch: Batch, place: int, origin: str) -> Coded:
     ids = coded(batch.column(place))
     empty = np.flatnonzero(ids.names == "")
     if len(empty):
         at = int(np.flatnonzero(ids.codes == empty[0])[0])
-        raise InputError(origin, "an empty id; expected two ids", row=row + at)
+        raise InputError(origin, "an empty id; expected two ids", row=batch.lines[at])
     return ids
 
 
-def labels_of(column: Any, row: int, origin: str) -> NDArray[np.int8]:
-    """Read a column of labels, of which ``row`` is the first; int8, 1 or 0."""
-    cells = coded(column)
+def labels_of(batch: Batch, place: int, origin: str) -> NDArray[np.int8]:
+    """Read a column of labels; int8, 1 or 0."""
+    cells = coded(batch.column(place))
     values = np.array([LABELS.get(name.strip().lower(), -1) for name in cells.names], dtype=np.int8)
     labels = values[cells.codes]
     wrong = np.flatnonzero(labels < 0)
     if len(wrong):
         at = int(wrong[0])
-        raise bad_label(origin, str(cells.values[at]), row + at)
+        raise bad_label(origin, str(cells.values[at]), batch.lines[at])
     return np.asarray(labels, dtype=np.int8)
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.protocols.batches import TextTable
-from damcli.protocols.columns import FOLD_NAMES, LABEL_NAMES, PROBE_NAMES, REFERENCE_NAMES
+from damcli.protocols.batches import Batch, TextTable
+from damcli.protocols.columns import (
+    FOLD_NAMES,
+    LABEL_NAMES,
+    PROBE_NAMES,
+    REFERENCE_NAMES,
+    check_distinct,
+)
 from damcli.protocols.pairs import Coded, coded, labels_of
 
 DEFAULT_SCORES = ("cosine", "score")
@@ -22,9 +27,8 @@ _HINT = "name the columns in the first row, for example probe_id,reference_id,la
 class ScoreChunk:
     """Consecutive rows of a score list."""
 
-    def __init__(self, batch: Any, row: int, scores: ScoreList) -> None:
+    def __init__(self, batch: Batch, scores: ScoreList) -> None:
         self._batch = batch
-        self._row = row
         self._list = scores
 
     def __len__(self) -> int:
@@ -33,7 +37,7 @@ class ScoreChunk:
     @property
     def labels(self) -> NDArray[np.int8]:
         """1 genuine, 0 impostor."""
-        return labels_of(self._batch.column(self._list.label), self._row, self._list.origin)
+        return labels_of(self._batch, self._list.label, self._list.origin)
 
     def column(self, place: int) -> Coded:
         """Return a column of names."""
@@ -51,7 +55,7 @@ class ScoreChunk:
             raise InputError(
                 self._list.origin,
                 f"{name} is '{cells[at]}'; expected a finite number",
-                row=self._row + at,
+                row=self._batch.lines[at],
                 hint="leave out pairs that have no score",
             )
         return numbers
@@ -82,6 +86,7 @@ class ScoreList:
         self._table = TextTable(str(path))
         self.origin = self._table.origin
         self._names = tuple(cell.strip() for cell in self._table.first)
+        check_distinct(self._names, self.origin)
         self.places = {name: place for place, name in enumerate(self._names)}
         lowered = {name.lower(): place for place, name in enumerate(self._names)}
         self._lowered = lowered
@@ -134,10 +139,10 @@ class ScoreList:
 
     def read(self, take: Callable[[ScoreChunk], None]) -> None:
         """Hand over all rows, chunk by chunk."""
-        row = first = 1 if self._table.is_parquet else 2
+        empty = True
         for batch in self._table.batches(self._names, skip_first=True):
             if len(batch):
-                take(ScoreChunk(batch, row, self))
-                row += len(batch)
-        if row == first:
+                empty = False
+                take(ScoreChunk(batch, self))
+        if empty:
             raise InputError(self.origin, "holds a header but no scores")

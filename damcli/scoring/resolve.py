@@ -169,7 +169,7 @@ def _missing(chunk: PairChunk, probe_rows: Rows, reference_rows: Rows) -> list[M
     for place in places:
         probe, reference = (str(side.names[side.codes[place]]) for side in sides)
         unknown = probe if probe_rows[place] < 0 else reference
-        found.append(Missing(chunk.first_row + int(place), probe, reference, unknown))
+        found.append(Missing(chunk.lines[int(place)], probe, reference, unknown))
     return found
 
 
