@@ -22,7 +22,7 @@ UPSTREAM = {
     "lid": {"storage"},
     "protocols": {"storage"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
-    "evaluation": {"scoring"},
+    "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "scoring", "evaluation"},
     "reports": {"evaluation", "calibration"},
 }
