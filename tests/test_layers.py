@@ -23,8 +23,8 @@ UPSTREAM = {
     "protocols": {"storage"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
     "evaluation": {"scoring", "metrics"},
-    "calibration": {"storage", "metrics", "scoring", "evaluation"},
-    "reports": {"evaluation", "calibration"},
+    "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
+    "reports": {"evaluation", "calibration", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2"}

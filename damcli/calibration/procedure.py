@@ -136,7 +136,7 @@ def calibrate(
     )
     matches = _matches(scores)
     genuine, impostors = _sample(matches, fars, seed)
-    warnings = _check_counts(matches, genuine, folds)
+    warnings = _check_counts(matches, genuine, folds) + _told_missing(scores)
     held = hold_out(
         genuine,
         impostors,
@@ -243,6 +243,16 @@ def _check_counts(matches: Matches, genuine: Side, folds: int) -> list[str]:
             f"{FEW_IMPOSTORS:,} they say nothing about FAR 1e-4"
         )
     return warnings
+
+
+def _told_missing(scores: ListedScores | AllPairScores) -> list[str]:
+    """Say which pairs were left out for want of an embedding."""
+    missing = scores.missing if isinstance(scores, ListedScores) else []
+    if not missing:
+        return []
+    named = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
+    more = " …" if len(missing) > 3 else ""
+    return [f"{len(missing):,} pairs left out for want of an embedding: {named}{more}"]
 
 
 def _separable(fitted: Fitted, genuine: Side, impostors: Side, combine: Combination) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from damcli import __version__
-from damcli.cli import build_anchors, convert, demo, evaluate, info, pairs, score
+from damcli.cli import build_anchors, calibrate, convert, demo, evaluate, info, pairs, score
 from damcli.cli.console import report_error
 from damcli.errors import UserError
 from damcli.storage.atomic import is_disk_full
@@ -27,7 +27,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Pipeline": {"build-anchors": build_anchors.build_anchors, "score": score.score},
+    "Pipeline": {
+        "build-anchors": build_anchors.build_anchors,
+        "calibrate": calibrate.calibrate,
+        "score": score.score,
+    },
     "Evaluation": {"evaluate": evaluate.evaluate},
     "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
     "Start here": {"demo": demo.demo},

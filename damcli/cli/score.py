@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from damcli.cli.calibrated import (
+    check_calibration_options,
+    quality_of_matches,
+    read_for,
+    settings_of,
+)
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -76,6 +82,19 @@ def score(
     linear: Annotated[
         bool, typer.Option("--linear", help="Write Eq. 3 itself, not its logarithm.")
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="From damcli calibrate: adds a log-likelihood ratio (llr)."),
+    ] = None,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Add a column of probabilities; needs --prior.")
+    ] = False,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of genuine pairs where the llr is used.", show_default="the calibration's"
+        ),
+    ] = None,
     far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
     resamples: Annotated[
         int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
@@ -112,6 +131,7 @@ def score(
     if output == STDOUT and (as_json or as_csv):
         raise usage_error("-o - and --json or --csv would both write to stdout")
     check_lid_options(anchors, lidr, s)
+    check_calibration_options(calibration, probability, prior)
     from damcli.evaluation import check_fars, require_both_classes
 
     fars = parse_number_list(far, "--far")
@@ -121,6 +141,7 @@ def score(
     messages = Messages(quiet=quiet)
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
     source = source_of(sides, k, s)
+    calibrated = None if calibration is None else read_for(calibration, prior)
     scores = _score(
         pairs,
         sides,
@@ -129,11 +150,14 @@ def score(
         s=s,
         combine=combine.value,
         linear=linear,
+        calibration=calibrated,
         skip_missing=skip_missing,
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
     )
+    if probability and output is None and scores.labelled:
+        raise usage_error("--probability adds a column to the scores: say where with -o")
     if scores.labelled:
         require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
     report_missing(scores, output, force, messages)
@@ -142,9 +166,12 @@ def score(
         "s": None if source is None else source.s,
         "combine": combine.value,
         "linear": linear,
+        **settings_of(calibrated),
     }
     about: dict[str, Any] = {"digests": digests_of(pairs, sides), "settings": settings}
-    matches = write_and_match(scores, output, force, about, messages)
+    matches = write_and_match(
+        scores, output, force, about, messages, prior=prior if probability else None
+    )
     if matches is None:
         return
     evaluation = _evaluate(matches, fars, resamples, seed, messages)
@@ -156,6 +183,7 @@ def score(
         as_json=as_json,
         as_csv=as_csv,
         to_stderr=output == STDOUT,
+        quality=None if calibrated is None else quality_of_matches(matches, calibrated),
     )
 
 

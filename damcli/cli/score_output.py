@@ -68,8 +68,14 @@ def write_and_match(
     force: bool,
     about: dict[str, Any],
     messages: Messages,
+    *,
+    prior: float | None = None,
 ) -> Any:
-    """Write the scores where that is wanted; return them for evaluation if they have labels."""
+    """Write the scores where that is wanted; return them for evaluation if they have labels.
+
+    With a prior, a column of probabilities is written as well.
+    """
+    from damcli.scoring.calibrated import with_probability
     from damcli.scoring.table import score_file
 
     if output is None and scores.labelled:
@@ -80,7 +86,11 @@ def write_and_match(
     with score_file(
         target, scores.scorer.probes, scores.scorer.references, force=force, about=flat
     ) as write:
-        matches = _match(scores, write, messages)
+
+        def write_chunk(chunk: ScoredChunk) -> None:
+            write(chunk if prior is None else with_probability(chunk, prior))
+
+        matches = _match(scores, write_chunk, messages)
     if not to_stdout:
         messages.say(f"wrote {len(scores):,} scores to {output}")
     return matches

@@ -27,7 +27,7 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
     stream
         Where to; stdout by default.
     """
-    console = _console(stream or sys.stdout)
+    console = console_for(stream or sys.stdout)
     rows = rows_of(evaluation)
     subjects = f" of {evaluation.subjects:,} subjects" if evaluation.subjects else ""
     console.print(
@@ -40,7 +40,8 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
         console.print(line)
 
 
-def _console(stream: TextIO) -> Console:
+def console_for(stream: TextIO) -> Console:
+    """Return a console for a stream, wide enough for the tables."""
     from rich.console import Console
 
     console = Console(file=stream, highlight=False)
