@@ -158,7 +158,9 @@ def _monotone(columns: Floats, labels: Labels, weights: _Weights, slopes: Mask) 
     at_prior = weights.at(TRAINING_PRIOR)
     used = np.ones(columns.shape[1], dtype=bool)
     while True:
-        model = LogisticRegression(C=_RIDGE_INVERSE, solver="newton-cholesky", max_iter=200)
+        model = LogisticRegression(
+            C=_RIDGE_INVERSE, solver="newton-cholesky", tol=1e-8, max_iter=200
+        )
         model.fit(standard[:, used], labels, sample_weight=at_prior)
         found = np.zeros(len(used))
         found[used] = model.coef_[0]
@@ -178,7 +180,7 @@ def _recalibrate(
     from sklearn.linear_model import LogisticRegression
 
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
-    model = LogisticRegression(C=_WEAK, solver="newton-cholesky", max_iter=200)
+    model = LogisticRegression(C=_WEAK, solver="newton-cholesky", tol=1e-8, max_iter=200)
     model.fit(((scores - centre) / spread)[:, None], labels, sample_weight=weights.at(prior))
     scale = float(model.coef_[0, 0]) / spread
     return scale, float(model.intercept_[0]) - scale * centre - log_odds(prior)
