@@ -9,7 +9,7 @@ much as another's: a subject with 500 samples has 125,000 of them, one with 2 sa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ COSINE_ROW, DAM_ROW, MIN_LID_ROW, MAX_LID_ROW = range(4)
 _RIDGE_INVERSE = 100.0
 # The last step has one slope and one constant to find; separable data must not make them infinite.
 _WEAK = 1e3
+_SOLVER: dict[str, Any] = {"solver": "newton-cholesky", "tol": 1e-8, "max_iter": 200}
 # The slope of cosine in one place is at least about this share of its slope elsewhere.
 _LEAST_SLOPE = 0.02
 
@@ -158,9 +159,7 @@ def _monotone(columns: Floats, labels: Labels, weights: _Weights, slopes: Mask) 
     at_prior = weights.at(TRAINING_PRIOR)
     used = np.ones(columns.shape[1], dtype=bool)
     while True:
-        model = LogisticRegression(
-            C=_RIDGE_INVERSE, solver="newton-cholesky", tol=1e-8, max_iter=200
-        )
+        model = LogisticRegression(C=_RIDGE_INVERSE, **_SOLVER)
         model.fit(standard[:, used], labels, sample_weight=at_prior)
         found = np.zeros(len(used))
         found[used] = model.coef_[0]
@@ -180,7 +179,7 @@ def _recalibrate(
     from sklearn.linear_model import LogisticRegression
 
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
-    model = LogisticRegression(C=_WEAK, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    model = LogisticRegression(C=_WEAK, **_SOLVER)
     model.fit(((scores - centre) / spread)[:, None], labels, sample_weight=weights.at(prior))
     scale = float(model.coef_[0, 0]) / spread
     return scale, float(model.intercept_[0]) - scale * centre - log_odds(prior)
