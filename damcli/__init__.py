@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from damcli.calibration import calibrate
     from damcli.evaluation import Evaluation, evaluate
     from damcli.lid import log_lid
+    from damcli.lid.fit_lidr import fit_lidr
     from damcli.metrics import log_dam
     from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from damcli.storage.embeddings import Embeddings
     from damcli.storage.files import open_embeddings, read_anchors, read_embeddings
     from damcli.storage.hdf5 import write_embeddings
+    from damcli.storage.lidr import Lidr, read_lidr, write_lidr
 
 __version__ = version("damcli")
 
@@ -32,21 +34,25 @@ _HOMES = {
     "Calibration": "damcli.storage.calibration",
     "Embeddings": "damcli.storage.embeddings",
     "Evaluation": "damcli.evaluation",
+    "Lidr": "damcli.storage.lidr",
     "NearDuplicates": "damcli.anchors",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
     "calibrate": "damcli.calibration",
     "evaluate": "damcli.evaluation",
+    "fit_lidr": "damcli.lid.fit_lidr",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
     "read_anchors": "damcli.storage.files",
     "read_calibration": "damcli.storage.calibration",
     "read_embeddings": "damcli.storage.files",
+    "read_lidr": "damcli.storage.lidr",
     "read_pairs": "damcli.protocols.pairs",
     "score": "damcli.scoring.score",
     "write_calibration": "damcli.storage.calibration",
     "write_embeddings": "damcli.storage.hdf5",
+    "write_lidr": "damcli.storage.lidr",
 }
 
 __all__ = [
@@ -54,22 +60,26 @@ __all__ = [
     "Calibration",
     "Embeddings",
     "Evaluation",
+    "Lidr",
     "NearDuplicates",
     "__version__",
     "all_pairs",
     "build_anchors",
     "calibrate",
     "evaluate",
+    "fit_lidr",
     "log_dam",
     "log_lid",
     "open_embeddings",
     "read_anchors",
     "read_calibration",
     "read_embeddings",
+    "read_lidr",
     "read_pairs",
     "score",
     "write_calibration",
     "write_embeddings",
+    "write_lidr",
 ]
 
 

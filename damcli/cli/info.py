@@ -1,4 +1,4 @@
-"""``damcli info``: what a file of embeddings or anchors is, and how it was made."""
+"""``damcli info``: what a file of embeddings, anchors or a regressor is, and how it was made."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from damcli.cli.console import print_json
 
 if TYPE_CHECKING:
     from damcli.storage.files import EmbeddingFile
+    from damcli.storage.lidr import Lidr
 
 
 def info(
     file: Annotated[
-        Path, typer.Argument(help="Embeddings or anchors, in any layout.", show_default=False)
+        Path,
+        typer.Argument(help="Embeddings or anchors in any layout, or a lidr.", show_default=False),
     ],
     ids: Annotated[
         Path | None, typer.Option(help="The ids of an .npy: id[,subject] lines.")
@@ -27,8 +29,12 @@ def info(
     Example: damcli info emb.h5
     """
     from damcli.storage.files import open_embeddings
+    from damcli.storage.lidr import is_lidr, read_lidr
 
-    found = _describe(open_embeddings(file, ids))
+    if is_lidr(file):
+        found = _describe_lidr(read_lidr(file))
+    else:
+        found = _describe(open_embeddings(file, ids))
     if as_json:
         print_json("info", found)
     else:
@@ -62,6 +68,24 @@ def _describe(opened: EmbeddingFile) -> dict[str, Any]:
     if len(valid):
         found["norms"] = _spread(opened.take(valid).norms)
     return found
+
+
+def _describe_lidr(lidr: Lidr) -> dict[str, Any]:
+    from damcli.storage.hdf5 import LIDR
+
+    return {
+        "file": lidr.origin,
+        "format": LIDR,
+        "sha256": lidr.digest,
+        "dim": lidr.dim,
+        "hidden": lidr.hidden,
+        "k": lidr.k,
+        "s": lidr.s,
+        "target": lidr.target,
+        "anchor_count": lidr.anchor_count,
+        "checks": len(lidr.curve),
+        "attributes": dict(lidr.attributes),
+    }
 
 
 def _spread(values: Any) -> dict[str, float]:

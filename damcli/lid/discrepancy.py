@@ -53,14 +53,20 @@ def log_lid(
         raise ValueError(f"k = {k} and s = {s}; expected k >= 1 and s > 0")
     log_lids = np.empty(len(embeddings))
     for block, nearest in neighbour_blocks(embeddings, anchors, k, progress=progress):
-        _require_other_people(embeddings.ids[block], nearest, embeddings.origin, anchors.origin)
-        scaled = s * nearest.similarities
-        largest = scaled[:, 0]
-        log_lids[block] = largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))
+        require_other_people(embeddings.ids[block], nearest, embeddings.origin, anchors.origin)
+        log_lids[block] = log_sum(nearest.similarities, s)
     return log_lids
 
 
-def _require_other_people(ids: Names, nearest: Neighbours, origin: str, anchors: str) -> None:
+def log_sum(similarities: NDArray[np.float64], s: float) -> NDArray[np.float64]:
+    """Take ``log Σ exp(s·c)`` of each row, nearest first; -inf stands for no anchor."""
+    scaled = s * similarities
+    largest = scaled[:, 0]
+    return np.asarray(largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1)))
+
+
+def require_other_people(ids: Names, nearest: Neighbours, origin: str, anchors: str) -> None:
+    """Refuse an embedding that has no anchor left."""
     alone = np.flatnonzero(nearest.rows[:, 0] < 0)
     if len(alone):
         raise InputError(

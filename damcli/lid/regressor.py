@@ -45,13 +45,20 @@ def predict_log_lid(
             f"the dimension of {embeddings.origin}",
             hint="fit it to embeddings of the same model: damcli fit-lidr",
         )
+    return forward(lidr, embeddings.vectors, progress=progress)
+
+
+def forward(
+    lidr: Lidr, vectors: NDArray[np.float32], *, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """Predict log LIDs from (N, D) unit rows; see `predict_log_lid`."""
     (first, first_bias), (second, second_bias) = (
         (weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in lidr.layers
     )
     least, largest = lidr.log_range
-    log_lids = np.empty(len(embeddings))
-    for start in range(0, len(embeddings), BLOCK_ROWS):
-        block = embeddings.vectors[start : start + BLOCK_ROWS].astype(np.float64)
+    log_lids = np.empty(len(vectors))
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
         hidden = np.maximum(block @ first.T + first_bias, 0)
         found = hidden @ second[0] + second_bias[0]
         if lidr.target == "g":
