@@ -196,6 +196,14 @@ def test_held_out_scores_come_from_other_people(pairs: tuple[Side, Side]) -> Non
     assert np.isfinite(held.impostors.scores).all()
 
 
+def test_a_list_too_thin_for_its_folds(pairs: tuple[Side, Side]) -> None:
+    folds = folds_of(*pairs, 3, 0)[1]
+    across = folds[0] != folds[1]
+    thin = Side(*(part[..., across] for part in pairs[1]))
+    with pytest.raises(UserError, match="no impostor pair is left outside two folds"):
+        hold_out(pairs[0], thin, folds=3, seed=0, prior=0.5, combine="sum")
+
+
 def made_up(rates: list[list[float]], noise: float = 0.001) -> Resampled:
     plain = np.array(rates)
     spread = noise * np.random.default_rng(0).normal(size=(200, *plain.shape))

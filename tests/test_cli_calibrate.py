@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from damcli.storage.hdf5 import write_embeddings
+from damcli.storage.lidr import write_lidr
 from tests.cli import Outcome, damcli, failed
 from tests.faces import anchors, faces
+from tests.lidrs import lidr
 from tests.test_scoring import write_pairs
 
 
@@ -147,6 +149,19 @@ def test_bad_options_write_nothing(
     assert part in done.err
     assert "Traceback" not in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lids_from_a_regressor(made: Path, tmp_path: Path) -> None:
+    write_lidr(tmp_path / "lidr.h5", lidr())
+    lids = ("--lidr", tmp_path / "lidr.h5", "--resamples", "100", "--far", "0.1")
+    calibration = tmp_path / "c.json"
+    done = damcli("calibrate", made / "dev.csv", "-e", made / "dev.h5", "-o", calibration, *lids)
+    assert done.code == 0, done.err
+    assert "DAM-L" in done.out
+    assert json.loads(calibration.read_text())["lid"]["source"] == "lidr"
+    scored = ("score", made / "test.csv", "-e", made / "test.h5", "--calibration", calibration)
+    assert "calibrated" in damcli(*scored, *lids).out
+    failed(damcli(*scored, "-a", made / "anchors.h5"), "made with LIDs from lidr; found anchors")
 
 
 def test_an_existing_file_stands(made: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.calibration.fit import DAM_ROW, development_terms, fit
+from damcli.errors import UserError
 from damcli.evaluation.sample import Side
 from damcli.metrics.calibrated import Floats, log_likelihood_ratio
 from damcli.metrics.dam import Combination
@@ -89,6 +90,11 @@ def hold_out(
         As for `damcli.calibration.fit.fit`.
     progress
         Called with 1 after each model.
+
+    Raises
+    ------
+    UserError
+        There are too few pairs for so many folds.
     """
     sides = (genuine, impostors)
     of_pairs = folds_of(genuine, impostors, folds, seed)
@@ -102,6 +108,7 @@ def hold_out(
                 take(side, np.asarray(~np.isin(f, (first, second)).any(axis=0)))
                 for side, f in zip(sides, of_pairs, strict=True)
             ]
+            _require_pairs(known)
             for row, form in enumerate(FORMS):
                 model = fit(form, *known, prior=prior, combine=combine)
                 for scores, side, mask in zip(held, sides, inside, strict=True):
@@ -110,6 +117,15 @@ def hold_out(
             if progress is not None:
                 progress(1)
     return HeldOut(*(_with(side, llr) for side, llr in zip(sides, held, strict=True)))
+
+
+def _require_pairs(known: list[Side]) -> None:
+    for side, what in zip(known, ("genuine", "impostor"), strict=True):
+        if not len(side.weights):
+            raise UserError(
+                f"no {what} pair is left outside two folds, so nothing can be fitted there",
+                hint="give more development pairs, for example with --all-pairs, or more --folds",
+            )
 
 
 def take(side: Side, mask: NDArray[np.bool_]) -> Side:
