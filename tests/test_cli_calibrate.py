@@ -58,6 +58,9 @@ def test_table_and_json_agree_and_the_file_says_how_it_was_made(made: Path, tmp_
     for row in expected["rows"]:
         for value in row["values"]:
             assert f"{100 * value:.2f} %" in table.out
+    rare = calibrate(made, "-o", tmp_path / "3.json", "--far", "1e-6")
+    assert "n/a" in rare.out
+    assert "needs ≥ 1,000,000 impostor pairs" in rare.out
     assert [row["far"] for row in expected["rows"]] == [0.01, 0.1, None]
     written = json.loads((tmp_path / "2.json").read_text())
     assert written["coefficients"] == found["coefficients"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -111,7 +112,10 @@ def _place(row: ExpectedRow) -> str:
 def _cells(row: ExpectedRow) -> tuple[str, ...]:
     title = row.quantity if row.far is None else f"TAR at FAR {scientific(row.far)}"
     if row.values is None:
-        return (title, "n/a", "n/a", "n/a", "", "")
+        needed = (
+            "" if row.far is None else f"needs ≥ {math.ceil(1 / row.far - 1e-9):,} impostor pairs"
+        )
+        return (title, "n/a", "n/a", "n/a", needed, "")
     return (title, *map(percent, row.values), _delta(row.to_cosine), _delta(row.to_dam))
 
 
