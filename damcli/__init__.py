@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from damcli.anchors import NearDuplicates, build_anchors
+    from damcli.calibration import calibrate
     from damcli.evaluation import Evaluation, evaluate
     from damcli.lid import log_lid
     from damcli.lid.fit_lidr import fit_lidr
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.score import score
     from damcli.storage.anchors import Anchors
+    from damcli.storage.calibration import Calibration, read_calibration, write_calibration
     from damcli.storage.embeddings import Embeddings
     from damcli.storage.files import open_embeddings, read_anchors, read_embeddings
     from damcli.storage.hdf5 import write_embeddings
@@ -29,28 +31,33 @@ __version__ = version("damcli")
 # Imported when first used, so that `damcli --help` does not wait for numpy.
 _HOMES = {
     "Anchors": "damcli.storage.anchors",
+    "Calibration": "damcli.storage.calibration",
     "Embeddings": "damcli.storage.embeddings",
     "Evaluation": "damcli.evaluation",
     "Lidr": "damcli.storage.lidr",
     "NearDuplicates": "damcli.anchors",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
+    "calibrate": "damcli.calibration",
     "evaluate": "damcli.evaluation",
     "fit_lidr": "damcli.lid.fit_lidr",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
     "read_anchors": "damcli.storage.files",
+    "read_calibration": "damcli.storage.calibration",
     "read_embeddings": "damcli.storage.files",
     "read_lidr": "damcli.storage.lidr",
     "read_pairs": "damcli.protocols.pairs",
     "score": "damcli.scoring.score",
+    "write_calibration": "damcli.storage.calibration",
     "write_embeddings": "damcli.storage.hdf5",
     "write_lidr": "damcli.storage.lidr",
 }
 
 __all__ = [
     "Anchors",
+    "Calibration",
     "Embeddings",
     "Evaluation",
     "Lidr",
@@ -58,16 +65,19 @@ __all__ = [
     "__version__",
     "all_pairs",
     "build_anchors",
+    "calibrate",
     "evaluate",
     "fit_lidr",
     "log_dam",
     "log_lid",
     "open_embeddings",
     "read_anchors",
+    "read_calibration",
     "read_embeddings",
     "read_lidr",
     "read_pairs",
     "score",
+    "write_calibration",
     "write_embeddings",
     "write_lidr",
 ]

@@ -22,9 +22,9 @@ UPSTREAM = {
     "lid": {"storage"},
     "protocols": {"storage"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
-    "evaluation": {"scoring"},
-    "calibration": {"storage", "metrics", "scoring", "evaluation"},
-    "reports": {"evaluation", "calibration"},
+    "evaluation": {"scoring", "metrics"},
+    "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
+    "reports": {"evaluation", "calibration", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2"}

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from damcli import __version__
-from damcli.cli import build_anchors, convert, demo, evaluate, export, fit_lidr, info, pairs, score
+from damcli.cli import (
+    build_anchors,
+    calibrate,
+    convert,
+    demo,
+    evaluate,
+    export,
+    fit_lidr,
+    info,
+    pairs,
+    score,
+)
 from damcli.cli.console import report_error
 from damcli.errors import UserError
 from damcli.storage.atomic import is_disk_full
@@ -30,6 +41,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Pipeline": {
         "build-anchors": build_anchors.build_anchors,
         "fit-lidr": fit_lidr.fit_lidr,
+        "calibrate": calibrate.calibrate,
         "score": score.score,
     },
     "Evaluation": {"evaluate": evaluate.evaluate},

@@ -12,6 +12,7 @@ from damcli.errors import UserError
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
+    from damcli.evaluation.llr import LlrQuality
 
 Advance = Callable[[int], None]
 STDOUT = "-"
@@ -114,22 +115,33 @@ def print_evaluation(
     as_csv: bool,
     to_stderr: bool = False,
     more: Mapping[str, Any] | None = None,
+    quality: LlrQuality | None = None,
 ) -> None:
-    """Print an evaluation as JSON, with more in the document, as CSV, or as tables."""
+    """Print an evaluation, and how good its llr are where there are any.
+
+    As JSON (with more in the document), as CSV (which has no place for the reliability of
+    llr), or as tables.
+    """
     import json
 
-    from damcli.reports import documents
+    from damcli.reports import calibration, documents
     from damcli.reports.tables import print_report
 
     if as_json:
         document = documents.as_document(
             evaluation, command=command, inputs=inputs, settings=settings
         )
-        print(json.dumps({**document, **(more or {})}, indent=2))
+        document |= more or {}
+        if quality is not None:
+            document["llr"] = calibration.quality_as_dict(quality)
+        print(json.dumps(document, indent=2))
     elif as_csv:
         print(documents.as_csv(evaluation), end="")
     else:
-        print_report(evaluation, stream=sys.stderr if to_stderr else sys.stdout)
+        stream = sys.stderr if to_stderr else sys.stdout
+        print_report(evaluation, stream=stream)
+        if quality is not None:
+            calibration.print_quality(quality, stream=stream)
 
 
 def print_json(command: str, content: Mapping[str, Any]) -> None:

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from damcli.cli import operating_points
+from damcli.cli.calibrated import (
+    check_calibration_options,
+    quality_of_matches,
+    read_for,
+    settings_of,
+)
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -79,6 +85,19 @@ def score(
     linear: Annotated[
         bool, typer.Option("--linear", help="Write Eq. 3 itself, not its logarithm.")
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="From damcli calibrate: adds a log-likelihood ratio (llr)."),
+    ] = None,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Add a column of probabilities; needs --prior.")
+    ] = False,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of genuine pairs where the llr is used.", show_default="the calibration's"
+        ),
+    ] = None,
     far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
     resamples: Annotated[
         int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
@@ -119,8 +138,8 @@ def score(
     if output == STDOUT and (as_json or as_csv):
         raise usage_error("-o - and --json or --csv would both write to stdout")
     check_lid_options(anchors, lidr, s)
+    check_calibration_options(calibration, probability, prior)
     from damcli.evaluation import check_fars, require_both_classes
-    from damcli.storage.digests import file_digest
     from damcli.storage.embeddings import MODEL_DIGEST
     from damcli.storage.threshold import read_threshold
 
@@ -132,15 +151,18 @@ def score(
     messages = Messages(quiet=quiet)
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
     source = source_of(sides, k, s)
+    calibrated = None if calibration is None else read_for(calibration, prior)
     settings = {
         "k": None if source is None else source.k,
         "s": None if source is None else source.s,
         "combine": combine.value,
         "linear": linear,
+        **settings_of(calibrated),
     }
     model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
+    digests = digests_of(sides, calibration=calibration, threshold=threshold)
     if given is not None:
-        _check_threshold(given, {**digests_of(None, sides), **settings, **model}, messages)
+        _check_threshold(given, {**digests, **settings, **model}, messages)
     scores = _score(
         pairs,
         sides,
@@ -149,20 +171,23 @@ def score(
         s=s,
         combine=combine.value,
         linear=linear,
+        calibration=calibrated,
         skip_missing=skip_missing,
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
     )
+    if probability and output is None and scores.labelled:
+        raise usage_error("--probability adds a column to the scores: say where with -o")
     if scores.labelled:
         require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
     accept, judged = _acceptance(given, scores)
     report_missing(scores, output, force, messages)
-    digests = digests_of(pairs, sides)
-    if threshold is not None:
-        digests["threshold"] = file_digest(threshold)
+    digests |= digests_of({}, pairs=pairs)
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
-    matches = write_and_match(scores, output, force, about, messages, accept)
+    matches = write_and_match(
+        scores, output, force, about, messages, accept, prior=prior if probability else None
+    )
     if matches is None:
         return
     evaluation = _evaluate(matches, fars, resamples, seed, messages)
@@ -179,6 +204,7 @@ def score(
         as_csv=as_csv,
         to_stderr=output == STDOUT,
         more=more,
+        quality=None if calibrated is None else quality_of_matches(matches, calibrated),
     )
     if given is not None and not as_json:
         operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)

@@ -54,14 +54,16 @@ def report_missing(
     messages.say(f"they are listed in {rejects}")
 
 
-def digests_of(pairs: str | None, sides: dict[str, Any]) -> dict[str, str | None]:
+def digests_of(
+    sides: dict[str, Any], *, pairs: str | None = None, **files: Path | None
+) -> dict[str, str | None]:
     """Take the SHA-256 of every input, by its role."""
     from damcli.storage.digests import file_digest
 
     digests = {role: side.digest for role, side in sides.items() if side is not None}
     if pairs is not None and pairs != STDOUT:
-        digests["pairs"] = file_digest(Path(pairs))
-    return digests
+        files["pairs"] = Path(pairs)
+    return digests | {role: file_digest(file) for role, file in files.items() if file is not None}
 
 
 def write_and_match(
@@ -71,8 +73,14 @@ def write_and_match(
     about: dict[str, Any],
     messages: Messages,
     accept: Accept | None = None,
+    *,
+    prior: float | None = None,
 ) -> Any:
-    """Write the scores where that is wanted; return them for evaluation if they have labels."""
+    """Write the scores where that is wanted; return them for evaluation if they have labels.
+
+    With a prior, a column of probabilities is written as well.
+    """
+    from damcli.scoring.calibrated import with_probability
     from damcli.scoring.table import score_file
     from damcli.storage.made_with import PREFIX, write_about
 
@@ -88,7 +96,7 @@ def write_and_match(
 
         def take(chunk: ScoredChunk) -> None:
             nonlocal accepted
-            write(chunk)
+            write(chunk if prior is None else with_probability(chunk, prior))
             if accept is not None:
                 accepted += int(accept.of(chunk).sum())
 

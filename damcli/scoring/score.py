@@ -13,12 +13,14 @@ from damcli.lid.source import AnchorLid, LidSource, lid_source
 from damcli.metrics.dam import Combination
 from damcli.protocols.pairs import PairList
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
+from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_disjoint, check_same_space
 from damcli.scoring.matches import MatchSpool
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.table import ScoredChunk
 from damcli.storage.anchors import Anchors
+from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings, Rows, subject_codes
 from damcli.storage.lidr import Lidr
 
@@ -133,6 +135,7 @@ def score(
     s: float | None = None,
     combine: Combination = "sum",
     linear: bool = False,
+    calibration: Calibration | None = None,
     more_metrics: Sequence[Metric] = (),
     skip_missing: bool = False,
     allow_overlap: bool = False,
@@ -161,6 +164,8 @@ def score(
         ``sum`` (Eq. 3) or ``product`` (Sec. 4.6).
     linear
         Give Eq. 3 itself; by default its logarithm, which orders pairs the same way.
+    calibration
+        From `damcli.calibrate` or `damcli.read_calibration`: adds the log-likelihood ratio.
     more_metrics
         Further scores that come after DAM.
     skip_missing
@@ -183,7 +188,8 @@ def score(
     Raises
     ------
     InputError
-        An id is unknown, the files do not belong together, or anchors show a test subject.
+        An id is unknown, the files do not belong together, the calibration was made with
+        others, or anchors show a test subject.
     UserError
         Anchors and a lidr are given, or the lidr was fitted with another k or s.
     """
@@ -193,7 +199,13 @@ def score(
         if other is not None:
             check_same_space(embeddings, other, allow_mixed_models=allow_mixed_models)
     form = DamForm(1.0 if source is None else source.s, combine, linear)
-    lids = _LidTaker(source, form, tuple(more_metrics), allow_overlap, searching)
+    metrics = tuple(more_metrics)
+    if calibration is not None:
+        check_calibration(
+            calibration, source, combine, embeddings, allow_mixed_models=allow_mixed_models
+        )
+        metrics = (llr_metric(calibration), *metrics)
+    lids = _LidTaker(source, form, metrics, allow_overlap, searching)
     if isinstance(pairs, AllPairs):
         return AllPairScores(pairs, lids.scorer(embeddings, references, None, None))
     resolved = resolve(pairs, embeddings, references, skip_missing=skip_missing, progress=reading)
