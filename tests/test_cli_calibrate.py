@@ -141,7 +141,7 @@ def test_other_anchors_are_refused(made: Path, tmp_path: Path) -> None:
         (("--folds", "2"), 2, "--folds"),
         (("--lidr", "x.h5"), 2, "either --anchors or --lidr"),
         (("--folds", "20"), 1, "genuine pairs of 30 subjects; expected at least 40"),
-        (("--far", "2"), 1, "FAR 2"),
+        (("--far", "2"), 2, "FAR 2"),
     ],
 )
 def test_bad_options_write_nothing(

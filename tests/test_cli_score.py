@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from damcli.reports.tables import conservative_digits
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.hdf5 import write_embeddings
 from tests.cli import damcli, failed
@@ -131,7 +136,10 @@ def test_fewer_anchors_than_k_is_said(folder: Path) -> None:
     [
         (lambda f: (f / "pairs.csv").write_text("p000/0,p000/1,2\n"), ["label '2'", "1 or 0"]),
         (lambda f: (f / "pairs.csv").write_text(""), ["pairs.csv: is empty"]),
-        (lambda f: (f / "pairs.csv").write_text("p000/0,p000/1,1\n"), ["1 genuine", "0 impostor"]),
+        (
+            lambda f: (f / "pairs.csv").write_text("p000/0,p000/1,1\n"),
+            ["pairs.csv: labels", "0 impostor"],
+        ),
         (lambda f: (f / "pairs.csv").write_text("p000/0,p001/1,0\n"), ["0 genuine", "1 impostor"]),
         (lambda f: (f / "pairs.csv").unlink(), ["pairs.csv: no such file"]),
         (lambda f: (f / "emb.h5").write_text("text"), ["emb.h5: not an HDF5 file"]),
@@ -177,6 +185,10 @@ def test_an_output_folder_that_is_not_there(folder: Path) -> None:
         ("-s", "0"),
         ("-s", "nan"),
         ("--combine", "mean"),
+        ("-k", "3"),
+        ("-s", "2"),
+        ("--linear",),
+        ("--combine", "product"),
         ("--no-such-option",),
     ],
 )
@@ -189,8 +201,8 @@ def test_usage_errors_exit_with_2(folder: Path, options: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("far", ["x", "0", "1", "1e-4,1e-4", "-0.1"])
 def test_false_accept_rates_out_of_range(folder: Path, far: str) -> None:
     done = score(folder, "--far", far)
-    assert done.code in (1, 2)
-    assert "error" in done.err.lower()
+    assert done.code == 2
+    assert "--far" in done.err
 
 
 def test_no_subjects_for_all_pairs(folder: Path) -> None:
@@ -199,3 +211,81 @@ def test_no_subjects_for_all_pairs(folder: Path) -> None:
         folder / "nameless.h5", Embeddings.from_arrays(people.vectors, people.ids), force=True
     )
     failed(damcli("score", "--all-pairs", "-e", folder / "nameless.h5"), "carries no subjects")
+
+
+def test_a_scored_list_scored_again_keeps_no_old_scores(folder: Path) -> None:
+    first, again = folder / "first.csv", folder / "again.csv"
+    assert score(folder, "-a", folder / "anchors.h5", "-o", first).code == 0
+    stale = [row.replace("p000,", "someone else,") for row in first.read_text().splitlines()]
+    (folder / "stale.csv").write_text("\n".join(stale))
+    done = score(folder, "-o", again, pairs="stale.csv")
+    assert done.code == 0
+    assert "probe_subject, reference_subject, cosine, score are left out" in done.err
+    with again.open() as file:
+        rows = list(csv.DictReader(file))
+    assert "score" not in rows[0]
+    assert rows[0]["probe_subject"] == "p000"
+
+
+def test_rejects_are_named_after_the_whole_name_and_stay_with_their_scores(folder: Path) -> None:
+    whole = (folder / "pairs.csv").read_text()
+    (folder / "pairs.csv").write_text(whole + "p000/0,nobody,0\n")
+    for name in ("a.v1.csv", "a.v2.csv.gz"):
+        assert score(folder, "-o", folder / name, "--skip-missing").code == 0
+    rejects = folder / "a.v1.rejects.csv"
+    assert rejects.exists()
+    assert (folder / "a.v2.rejects.csv").exists()
+    done = score(folder, "--skip-missing", "--json")
+    assert json.loads(done.out)["left_out"] == {"pairs": 1}
+    (folder / "a.v3.rejects.csv").write_text("precious")
+    failed(score(folder, "-o", folder / "a.v3.csv", "--skip-missing"), "a.v3.rejects.csv: exists")
+    (folder / "pairs.csv").write_text(whole)
+    assert score(folder, "-o", folder / "a.v1.csv", "--skip-missing", "--force").code == 0
+    assert not rejects.exists()
+
+
+def test_tables_of_a_list_without_labels_are_refused(folder: Path) -> None:
+    (folder / "bare.csv").write_text("p000/0,p000/1\n")
+    for option in ("--json", "--csv"):
+        done = score(folder, "-o", folder / "s.csv", option, pairs="bare.csv")
+        failed(done, "bare.csv: carries no labels", "-o FILE")
+    assert not (folder / "s.csv").exists()
+
+
+def test_eq_3_beyond_float64_is_refused(folder: Path) -> None:
+    options = ("-a", folder / "anchors.h5", "--linear", "--combine", "product", "-s", "5000")
+    failed(score(folder, *options, "-o", folder / "s.csv"), "beyond float64", "leave out --linear")
+    assert not (folder / "s.csv").exists()
+
+
+def test_a_full_temporary_folder_is_not_blamed_on_the_output(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    failed(score(folder, "-o", folder / "s.csv"), tempfile.gettempdir(), "TMPDIR=FOLDER")
+
+
+def test_a_printed_threshold_never_accepts_more_than_it_says(folder: Path) -> None:
+    out = folder / "scores.csv"
+    assert score(folder, "-a", folder / "anchors.h5", "-o", out).code == 0
+    document = json.loads(damcli("evaluate", out, "--far", "0.01,0.1", "--json").out)
+    table = damcli("evaluate", out, "--far", "0.01,0.1").out
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    for metric in document["metrics"]:
+        for row in metric["rows"][:2]:
+            printed = conservative_digits(row["threshold"], is_distance=False)
+            assert printed in table
+            impostors = [float(r[metric["name"]]) for r in rows if r["label"] == "0"]
+            accepted = sum(score >= float(printed) for score in impostors)
+            assert accepted <= row["false_accepts"]
+
+
+@given(st.floats(-1e6, 1e6, allow_nan=False))
+def test_thresholds_are_rounded_to_the_safe_side(threshold: float) -> None:
+    assert float(conservative_digits(threshold, is_distance=False)) >= threshold
+    assert float(conservative_digits(threshold, is_distance=True)) <= threshold
+    near = pytest.approx(threshold, rel=2e-5)
+    assert float(conservative_digits(threshold, is_distance=False)) == near

@@ -143,14 +143,14 @@ def test_unknown_ids_are_refused_or_counted_and_named(tmp_path: Path) -> None:
     people = faces(3, 2)
     pairs = tmp_path / "p.csv"
     pairs.write_text(
-        "probe_id,reference_id,label\np000/0,p000/1,1\np000/0,nobody,0\nwho,p001/0,0\n"
+        "probe_id,reference_id,label\np000/0,p000/1,1\np000/0,nobody,0\nwho,p001/0,0\np000/0,p001/0,0\n"
     )
     with pytest.raises(InputError, match=r"p\.csv, row 3: id 'nobody' has no embedding"):
         score(read_pairs(pairs), people)
     scores = score(read_pairs(pairs), people, skip_missing=True)
     assert isinstance(scores, ListedScores)
     assert [(m.row, m.missing_id) for m in scores.missing] == [(3, "nobody"), (4, "who")]
-    assert len(frame(scores)) == 1
+    assert len(frame(scores)) == 2
 
 
 def test_a_list_without_one_known_pair(tmp_path: Path) -> None:

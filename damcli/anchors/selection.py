@@ -153,9 +153,9 @@ def _check_options(
 
 def _exclude(chosen: _Selection, ids: Collection[str], subjects: Collection[str]) -> None:
     source = chosen.source
-    if ids:
+    if len(ids):
         chosen.keep(~_among(source.ids[chosen.rows], ids), "excluded ids")
-    if subjects:
+    if len(subjects):
         if source.subjects is None:
             raise InputError(
                 source.origin,

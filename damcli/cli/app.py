@@ -85,7 +85,13 @@ def main() -> None:
     except BrokenPipeError:
         _drop_stdout()
         sys.exit(EXIT_BAD_DATA)
+    except KeyboardInterrupt:  # outside of what typer watches
+        report_error("interrupted; no output was written", None)
+        sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
+        if error.filename is not None and not is_disk_full(error):
+            report_error(f"{error.filename}: {error.strerror}", "check the name and its rights")
+            sys.exit(EXIT_BAD_DATA)
         if not is_disk_full(error):
             raise
         _drop_stdout()

@@ -11,7 +11,7 @@ from damcli.cli.console import (
     DEFAULT_FAR,
     Messages,
     command_line,
-    parse_number_list,
+    parse_fars,
     print_json,
     usage_error,
 )
@@ -87,13 +87,13 @@ def calibrate(
         raise usage_error("give either --anchors or --lidr")
     if not 0 < prior < 1:
         raise usage_error(f"--prior {prior:g}: expected a fraction between 0 and 1")
-    check_lid_options(anchors, lidr, s)
+    check_lid_options(anchors, lidr, k, s)
     from dataclasses import replace
 
     from damcli.storage.atomic import check_writable
     from damcli.storage.calibration import write_calibration
 
-    fars = parse_number_list(far, "--far")
+    fars = parse_fars(far)
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)

@@ -13,6 +13,7 @@ from damcli.errors import UserError
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
     from damcli.evaluation.llr import LlrQuality
+    from damcli.scoring.matches import Matches
 
 Advance = Callable[[int], None]
 STDOUT = "-"
@@ -90,19 +91,45 @@ def usage_error(text: str) -> Exception:
 
 
 def parse_number_list(text: str, option: str) -> tuple[float, ...]:
-    """Read ``1e-4,1e-3``.
-
-    Raises
-    ------
-    UserError
-        An entry is not a number.
-    """
+    """Read ``1e-4,1e-3``; anything else is a usage error."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError(
-            f"{option} {text}: expected numbers separated by commas", hint=f"{option} 1e-4,1e-3"
+        raise usage_error(
+            f"{option} {text}: expected numbers separated by commas, as in {option} 1e-4,1e-3"
         ) from error
+
+
+def parse_fars(text: str, option: str = "--far") -> tuple[float, ...]:
+    """Read false accept rates, each between 0 and 1 and given once; else a usage error."""
+    from damcli.evaluation import check_fars
+
+    fars = parse_number_list(text, option)
+    try:
+        check_fars(fars)
+    except UserError as error:
+        raise usage_error(f"{option} {text}: {error}") from error
+    return fars
+
+
+def evaluate_with_progress(
+    matches: Matches, fars: tuple[float, ...], resamples: int, seed: int, messages: Messages
+) -> Evaluation:
+    """Evaluate labelled scores, with a bar for the pairs and one for the resamples."""
+    from damcli.evaluation import evaluate
+
+    with (
+        messages.progress("evaluating", matches.impostor_count, "pairs") as counting,
+        messages.progress("intervals", resamples, "resamples") as resampling,
+    ):
+        return evaluate(
+            matches,
+            fars=fars,
+            resamples=resamples,
+            seed=seed,
+            progress=counting,
+            resampling=resampling,
+        )
 
 
 def print_evaluation(

@@ -14,7 +14,8 @@ from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
     Messages,
-    parse_number_list,
+    evaluate_with_progress,
+    parse_fars,
     print_evaluation,
     usage_error,
 )
@@ -98,17 +99,15 @@ def evaluate(
     if baseline == STDOUT == scores:
         raise usage_error("only one of the two lists can come from stdin")
     requirements = gates.parse(require or ())
-    from damcli.evaluation import check_fars
     from damcli.evaluation.thresholds import main_score
     from damcli.protocols.scores import ScoreList
     from damcli.storage.atomic import check_writable
     from damcli.storage.threshold import read_threshold
 
     messages = Messages(quiet=quiet)
-    fars = parse_number_list(far, "--far")
-    check_fars(fars)
+    fars = parse_fars(far)
     if threshold_at is not None:
-        check_fars([threshold_at])
+        parse_fars(str(threshold_at), "--threshold-at")
     if output is not None:
         check_writable(output, force=force)
     given = None if threshold is None else read_threshold(threshold)
@@ -123,8 +122,9 @@ def evaluate(
         point.apply(given, matches)
     elif threshold_at is not None:
         point.pick(threshold_at, matches, main, scores, messages)
-    with messages.progress("evaluating", matches.impostor_count, "pairs") as advance:
-        found = _evaluate(matches, _all_fars(fars, requirements), resamples, seed, advance)
+    found = evaluate_with_progress(
+        matches, _all_fars(fars, requirements), resamples, seed, messages
+    )
     at_threshold = None
     if point.threshold is not None and point.decisions is not None:
         at_threshold = (point.threshold.score, point.decisions)
@@ -236,14 +236,6 @@ def _read(
     if baseline is None:
         return matches_of(scored, distance=distance)
     return gates.compared(scored, baseline, main, label, distance=distance)
-
-
-def _evaluate(
-    matches: MatchSpool, fars: tuple[float, ...], resamples: int, seed: int, advance: Any
-) -> Evaluation:
-    from damcli.evaluation import evaluate as evaluate_matches
-
-    return evaluate_matches(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)
 
 
 def _all_fars(fars: tuple[float, ...], requirements: Sequence[Requirement]) -> tuple[float, ...]:

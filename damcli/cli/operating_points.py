@@ -13,7 +13,10 @@ from damcli.errors import InputError
 
 if TYPE_CHECKING:
     from damcli.evaluation.thresholds import Decisions, PickedThreshold
+    from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.matches import Matches
+    from damcli.scoring.score import ListedScores
+    from damcli.scoring.table import Accept
     from damcli.storage.made_with import MadeWith
     from damcli.storage.threshold import Threshold
 
@@ -186,3 +189,35 @@ def _promised(threshold: Threshold) -> Decisions:
         )
     )
     return Decisions(dev.genuine, dev.impostors, dev.true_accepts, dev.false_accepts, tar, far)
+
+
+def check_given(given: Threshold, about: dict[str, Any], messages: Messages) -> None:
+    """Refuse a threshold that was picked on scores made otherwise than those to come."""
+    from damcli.storage.made_with import MadeWith
+
+    if given.distance:
+        raise InputError(
+            given.origin,
+            "picked on distances; expected similarities, as damcli score gives them",
+            hint=f"pick it on scores of damcli score: {PICK_ANEW}",
+        )
+    if given.made_with is None:
+        raise InputError(
+            given.origin,
+            "picked on scores of unknown origin; expected those of damcli score",
+            hint="pick it on a scores file that damcli score wrote, its .about.json beside it; "
+            "or hold it against written scores: damcli evaluate scores.csv --threshold FILE",
+        )
+    check(given, MadeWith.of(about), "these pairs", messages)
+
+
+def acceptance(
+    given: Threshold | None, scores: ListedScores | AllPairScores
+) -> tuple[Accept | None, str]:
+    """Say by which score to accept, and what tables call it."""
+    from damcli.scoring.table import Accept
+
+    if given is None:
+        return None, ""
+    place = place_of(given, scores.scorer.columns, "these pairs")
+    return Accept(place, given.threshold), scores.metrics[place]

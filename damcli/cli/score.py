@@ -19,19 +19,25 @@ from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
     Messages,
-    parse_number_list,
+    evaluate_with_progress,
+    parse_fars,
     print_evaluation,
     usage_error,
 )
-from damcli.cli.score_output import check_output, digests_of, report_missing, write_and_match
+from damcli.cli.score_output import (
+    check_output,
+    digests_of,
+    left_out,
+    list_missing,
+    tell_left_out,
+    write_and_match,
+)
 from damcli.cli.sides import check_lid_options, read_sides, source_of
 
 if TYPE_CHECKING:
-    from damcli.evaluation import Evaluation
+    from damcli.protocols.pairs import PairList
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
-    from damcli.scoring.table import Accept
-    from damcli.storage.threshold import Threshold
 
 
 class Combine(StrEnum):
@@ -131,40 +137,34 @@ def score(
 
     Example: damcli score pairs.csv -e emb.h5 -a anchors.h5 -o scores.csv
     """
-    if (pairs is None) != all_pairs:
-        raise usage_error("give either a pair list or --all-pairs")
-    if as_json and as_csv:
-        raise usage_error("--json and --csv exclude each other")
-    if output == STDOUT and (as_json or as_csv):
-        raise usage_error("-o - and --json or --csv would both write to stdout")
-    check_lid_options(anchors, lidr, s)
+    _check_usage(pairs, all_pairs, output, as_json, as_csv, skip_missing)
+    check_lid_options(anchors, lidr, k, s, product=combine is Combine.PRODUCT, linear=linear)
     check_calibration_options(calibration, probability, prior)
-    from damcli.evaluation import check_fars, require_both_classes
     from damcli.storage.embeddings import MODEL_DIGEST
     from damcli.storage.threshold import read_threshold
 
-    fars = parse_number_list(far, "--far")
-    check_fars(fars)
+    fars = parse_fars(far)
     if output is not None and output != STDOUT:
-        check_output(Path(output), force)
+        check_output(Path(output), force, skip_missing)
     given = None if threshold is None else read_threshold(threshold)
     messages = Messages(quiet=quiet)
+    listed = None if pairs is None else _open_pairs(pairs, as_json, as_csv, probability, output)
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
     source = source_of(sides, k, s)
     calibrated = None if calibration is None else read_for(calibration, prior)
     settings = {
         "k": None if source is None else source.k,
         "s": None if source is None else source.s,
-        "combine": combine.value,
-        "linear": linear,
+        "combine": None if source is None else combine.value,
+        "linear": None if source is None else linear,
         **settings_of(calibrated),
     }
     model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
-    digests = digests_of(sides, calibration=calibration, threshold=threshold)
+    digests = digests_of(sides, pairs=pairs, calibration=calibration, threshold=threshold)
     if given is not None:
-        _check_threshold(given, {**digests, **settings, **model}, messages)
+        operating_points.check_given(given, {**digests, **settings, **model}, messages)
     scores = _score(
-        pairs,
+        listed,
         sides,
         messages,
         k=k,
@@ -177,29 +177,26 @@ def score(
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
     )
-    if probability and output is None and scores.labelled:
-        raise usage_error("--probability adds a column to the scores: say where with -o")
-    if scores.labelled:
-        require_both_classes(scores.genuine_count, len(scores) - scores.genuine_count)
-    accept, judged = _acceptance(given, scores)
-    report_missing(scores, output, force, messages)
-    digests |= digests_of({}, pairs=pairs)
+    accept, judged = operating_points.acceptance(given, scores)
+    tell_left_out(scores, messages)
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
     matches = write_and_match(
         scores, output, force, about, messages, accept, prior=prior if probability else None
     )
+    if output is not None and output != STDOUT:
+        list_missing(scores, Path(output), force, messages)
     if matches is None:
         return
-    evaluation = _evaluate(matches, fars, resamples, seed, messages)
-    decisions, more = None, None
+    evaluation = evaluate_with_progress(matches, fars, resamples, seed, messages)
+    decisions, more = None, left_out(scores)
     if given is not None:
         decisions = operating_points.decide(given, matches, judged, resamples, seed)
-        more = {"operating_point": operating_points.document(given, decisions)}
+        more["operating_point"] = operating_points.document(given, decisions)
     print_evaluation(
         evaluation,
         command="score",
-        inputs=about["digests"],
-        settings=about["settings"],
+        inputs=digests,
+        settings=settings,
         as_json=as_json,
         as_csv=as_csv,
         to_stderr=output == STDOUT,
@@ -210,47 +207,52 @@ def score(
         operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)
 
 
-def _check_threshold(given: Threshold, about: dict[str, Any], messages: Messages) -> None:
+def _check_usage(
+    pairs: str | None,
+    all_pairs: bool,
+    output: str | None,
+    as_json: bool,
+    as_csv: bool,
+    skip_missing: bool,
+) -> None:
+    """Refuse options that do not go together, before any file is read."""
+    if (pairs is None) != all_pairs:
+        raise usage_error("give either a pair list or --all-pairs")
+    if as_json and as_csv:
+        raise usage_error("--json and --csv exclude each other")
+    if output == STDOUT and (as_json or as_csv):
+        raise usage_error("-o - and --json or --csv would both write to stdout")
+    if all_pairs and skip_missing:
+        raise usage_error("--skip-missing goes with a pair list: of all pairs, none is missing")
+
+
+def _open_pairs(
+    pairs: str, as_json: bool, as_csv: bool, probability: bool, output: str | None
+) -> PairList:
+    """Open the list, and refuse options that it does not bear."""
     from damcli.errors import InputError
-    from damcli.storage.made_with import MadeWith
+    from damcli.protocols.pairs import read_pairs
 
-    if given.distance:
+    listed = read_pairs(pairs)
+    if (as_json or as_csv) and not listed.labelled:
         raise InputError(
-            given.origin,
-            "picked on distances; expected similarities, as damcli score gives them",
-            hint=f"pick it on scores of damcli score: {operating_points.PICK_ANEW}",
+            listed.origin,
+            "carries no labels, so there are no tables for --json or --csv",
+            hint="write the scores with -o FILE, or add a column label",
         )
-    if given.made_with is None:
-        raise InputError(
-            given.origin,
-            "picked on scores of unknown origin; expected those of damcli score",
-            hint="pick it on a scores file that damcli score wrote, its .about.json beside it; "
-            "or hold it against written scores: damcli evaluate scores.csv --threshold FILE",
-        )
-    operating_points.check(given, MadeWith.of(about), "these pairs", messages)
-
-
-def _acceptance(
-    given: Threshold | None, scores: ListedScores | AllPairScores
-) -> tuple[Accept | None, str]:
-    """Say by which score to accept, and what tables call it."""
-    from damcli.scoring.table import Accept
-
-    if given is None:
-        return None, ""
-    place = operating_points.place_of(given, scores.scorer.columns, "these pairs")
-    return Accept(place, given.threshold), scores.metrics[place]
+    if probability and output is None and listed.labelled:
+        raise usage_error("--probability adds a column to the scores: say where with -o")
+    return listed
 
 
 def _score(
-    pairs: str | None, sides: dict[str, Any], messages: Messages, **options: Any
+    listed: PairList | None, sides: dict[str, Any], messages: Messages, **options: Any
 ) -> ListedScores | AllPairScores:
-    from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.score import score as score_pairs
 
     gallery = sides["gallery"]
-    source = all_pairs(sides["embeddings"], gallery) if pairs is None else read_pairs(pairs)
+    source = all_pairs(sides["embeddings"], gallery) if listed is None else listed
     with (
         messages.progress("reading pairs", None, "pairs") as reading,
         messages.progress("LID", len(sides["embeddings"]), "embeddings") as searching,
@@ -265,12 +267,3 @@ def _score(
             searching=searching,
             **options,
         )
-
-
-def _evaluate(
-    matches: Any, fars: tuple[float, ...], resamples: int, seed: int, messages: Messages
-) -> Evaluation:
-    from damcli.evaluation import evaluate
-
-    with messages.progress("evaluating", matches.impostor_count, "pairs") as advance:
-        return evaluate(matches, fars=fars, resamples=resamples, seed=seed, progress=advance)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from damcli.scoring.table import Accept, ScoredChunk
 
 
-def check_output(target: Path, force: bool) -> None:
+def check_output(target: Path, force: bool, skip_missing: bool) -> None:
     """Refuse an output that could not be written, before any work is done."""
     from damcli.scoring.table import check_suffix
     from damcli.storage.atomic import check_writable
@@ -23,27 +23,53 @@ def check_output(target: Path, force: bool) -> None:
     check_suffix(target)
     check_writable(target, force=force)
     check_writable(about_path(target), force=force)
+    if skip_missing:
+        check_writable(_rejects_path(target), force=force)
 
 
-def report_missing(
-    scores: ListedScores | AllPairScores, output: str | None, force: bool, messages: Messages
-) -> None:
-    """Say which pairs were left out, and list them beside the output."""
+def _rejects_path(target: Path) -> Path:
+    """Name the list of pairs left out after the scores: ``a.v1.csv.gz``, ``a.v1.rejects.csv``."""
+    compressed = target.suffix.lower() in (".gz", ".zst", ".bz2")
+    stem = target.with_suffix("") if compressed else target
+    return stem.with_suffix(".rejects.csv")
+
+
+def left_out(scores: ListedScores | AllPairScores) -> dict[str, Any]:
+    """Count the pairs left out, for the JSON document."""
+    return {"left_out": {"pairs": len(getattr(scores, "missing", []))}}
+
+
+def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> None:
+    """Say which pairs have no embedding, and which columns of the list give way."""
+    replaced = getattr(scores, "replaced", ())
+    if replaced:
+        messages.warn(
+            f"{scores.origin}: its columns {', '.join(replaced)} are left out, since the scores "
+            "have columns of these names"
+        )
     missing = getattr(scores, "missing", [])
-    if not missing:
-        return
-    first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
-    messages.warn(
-        f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
-        f"embedding: {first}{' …' if len(missing) > 3 else ''}"
-    )
-    if output is None or output == STDOUT:
-        return
+    if missing:
+        first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])
+        messages.warn(
+            f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
+            f"embedding: {first}{' …' if len(missing) > 3 else ''}"
+        )
+
+
+def list_missing(
+    scores: ListedScores | AllPairScores, output: Path, force: bool, messages: Messages
+) -> None:
+    """List the pairs left out beside their scores; a list of older scores goes with them."""
     import csv
 
     from damcli.storage.atomic import atomic_output
 
-    rejects = Path(output).with_name(Path(output).name.split(".")[0] + ".rejects.csv")
+    missing = getattr(scores, "missing", [])
+    rejects = _rejects_path(output)
+    if not missing:
+        if force:
+            rejects.unlink(missing_ok=True)
+        return
     with (
         atomic_output(rejects, force=force) as draft,
         draft.open("w", newline="", encoding="utf-8") as file,

@@ -11,12 +11,26 @@ if TYPE_CHECKING:
     from damcli.lid.source import LidSource
 
 
-def check_lid_options(anchors: Path | None, lidr: Path | None, s: float | None) -> None:
+def check_lid_options(
+    anchors: Path | None,
+    lidr: Path | None,
+    k: int | None,
+    s: float | None,
+    *,
+    product: bool = False,
+    linear: bool = False,
+) -> None:
     """Refuse options about LIDs that do not go together, before any file is read."""
     if anchors is not None and lidr is not None:
         raise usage_error("--anchors and --lidr exclude each other: LIDs come from one of them")
     if s is not None and not 0 < s < float("inf"):
         raise usage_error(f"-s {s:g}: expected a number above 0")
+    if anchors is None and lidr is None:
+        asked = {"-k": k is not None, "-s": s is not None, "--linear": linear}
+        asked["--combine product"] = product
+        for option, given in asked.items():
+            if given:
+                raise usage_error(f"{option} is about DAM, which needs --anchors or --lidr")
 
 
 def read_sides(

@@ -1,6 +1,6 @@
 """From scored pairs to ROC points, EER, accuracy, and how sure one can be of each."""
 
-from damcli.evaluation.evaluate import DEFAULT_FARS, check_fars, evaluate, require_both_classes
+from damcli.evaluation.evaluate import DEFAULT_FARS, check_fars, evaluate
 from damcli.evaluation.results import Evaluation
 from damcli.evaluation.thresholds import apply_threshold, pick_threshold
 
@@ -11,5 +11,4 @@ __all__ = [
     "check_fars",
     "evaluate",
     "pick_threshold",
-    "require_both_classes",
 ]

@@ -20,11 +20,18 @@ from damcli.evaluation.sample import Side
 # Resamples worked on at a time: a block of weights for 200,000 pairs takes 13 MB.
 _BLOCK = 8
 Take = Callable[[Floats, Floats], Floats]
+Progress = Callable[[int], None]
 Weigh = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
 
 def bootstrap(
-    genuine: Side, impostors: Side, fars: Sequence[float], *, resamples: int, seed: int
+    genuine: Side,
+    impostors: Side,
+    fars: Sequence[float],
+    *,
+    resamples: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> tuple[Floats, Floats]:
     """Take every rate of every metric on each resample.
 
@@ -38,6 +45,8 @@ def bootstrap(
         How many, >= 1.
     seed
         Of the resamples; they do not depend on the number of threads.
+    progress
+        Called with the number of resamples done since the last call.
 
     Returns
     -------
@@ -57,11 +66,19 @@ def bootstrap(
         return np.stack([one.rates(*weights) for one in ranked], axis=1)
 
     return rates(genuine.weights[None], impostors.weights[None])[0], resample(
-        genuine, impostors, rates, resamples=resamples, seed=seed
+        genuine, impostors, rates, resamples=resamples, seed=seed, progress=progress
     )
 
 
-def resample(genuine: Side, impostors: Side, take: Take, *, resamples: int, seed: int) -> Floats:
+def resample(
+    genuine: Side,
+    impostors: Side,
+    take: Take,
+    *,
+    resamples: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Floats:
     """Take anything on each resample.
 
     Parameters
@@ -75,6 +92,8 @@ def resample(genuine: Side, impostors: Side, take: Take, *, resamples: int, seed
         How many, >= 1.
     seed
         Of the resamples; they do not depend on the number of threads.
+    progress
+        Called with the number of resamples done since the last call.
 
     Returns
     -------
@@ -91,7 +110,12 @@ def resample(genuine: Side, impostors: Side, take: Take, *, resamples: int, seed
         return take(*weigh(np.random.default_rng(seeds[block]), sizes[block]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(run, range(len(sizes)))))
+        done = []
+        for found in pool.map(run, range(len(sizes))):
+            done.append(found)
+            if progress is not None:
+                progress(len(found))
+    return np.concatenate(done)
 
 
 def _has_subjects(side: Side) -> bool:

@@ -20,9 +20,10 @@ from damcli.evaluation.rates import (
 )
 from damcli.evaluation.results import Estimate, Evaluation, Interval, MetricResult
 from damcli.evaluation.sample import Side, sample
-from damcli.scoring.matches import Matches
+from damcli.scoring.matches import Matches, require_both_classes
 
 DEFAULT_FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+Progress = Callable[[int], None]
 _ENDS = (0.025, 0.975)
 _Z = 1.959963984540054
 
@@ -33,7 +34,8 @@ def evaluate(
     fars: Sequence[float] = DEFAULT_FARS,
     resamples: int = 1000,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+    resampling: Progress | None = None,
 ) -> Evaluation:
     """Evaluate one or more metrics on the same labelled pairs.
 
@@ -49,6 +51,8 @@ def evaluate(
         Of the resamples.
     progress
         Called with the number of impostor pairs counted since the last call.
+    resampling
+        Called with the number of resamples done since the last call.
 
     Returns
     -------
@@ -71,7 +75,9 @@ def evaluate(
     by_subject = matches.subject_count > 1
     if resamples:
         genuine, impostors = sample(matches, counts, np.random.default_rng(seed))
-        plain, resampled = bootstrap(genuine, impostors, fars, resamples=resamples, seed=seed)
+        plain, resampled = bootstrap(
+            genuine, impostors, fars, resamples=resamples, seed=seed, progress=resampling
+        )
         units = _units(genuine) if by_subject else matches.genuine_count
         intervals = _Intervals(values, resampled - plain, units, by_subject=by_subject)
     return Evaluation(
@@ -88,25 +94,8 @@ def evaluate(
     )
 
 
-def require_both_classes(genuine: int, impostors: int) -> None:
-    """Refuse pairs that are all genuine or all impostor.
-
-    Raises
-    ------
-    UserError
-        One of the counts is 0.
-    """
-    if not (genuine and impostors):
-        raise UserError(
-            f"labels of one class only: {genuine:,} genuine and {impostors:,} impostor pairs; "
-            "expected both",
-            hint="an ROC needs genuine (label 1) and impostor (label 0) pairs; "
-            "drop the labels to score without a table",
-        )
-
-
 def _check(matches: Matches, fars: Sequence[float], resamples: int) -> None:
-    require_both_classes(matches.genuine_count, matches.impostor_count)
+    require_both_classes(matches.genuine_count, matches.impostor_count, matches.origin)
     check_fars(fars)
     if resamples < 0:
         raise UserError(f"{resamples} resamples; expected 0 or more")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damcli.errors import UserError
+from damcli.errors import InputError
 from damcli.evaluation.counts import Floats
 from damcli.evaluation.rates import best_threshold
 from damcli.scoring.matches import Matches
@@ -32,19 +32,26 @@ def fold_accuracies(matches: Matches) -> list[FoldAccuracy]:
         for side in (genuine, impostors)
     ]
     return [
-        _accuracy(sides[0][0][metric], sides[0][1], sides[1][0][metric], sides[1][1])
+        _accuracy(
+            matches.origin, sides[0][0][metric], sides[0][1], sides[1][0][metric], sides[1][1]
+        )
         for metric in range(len(matches.metrics))
     ]
 
 
 def _accuracy(
-    genuine: Floats, genuine_folds: Floats, impostors: Floats, impostor_folds: Floats
+    origin: str,
+    genuine: Floats,
+    genuine_folds: Floats,
+    impostors: Floats,
+    impostor_folds: Floats,
 ) -> FoldAccuracy:
     shares = []
     for fold in np.unique(np.concatenate([genuine_folds, impostor_folds])):
         mine, theirs = genuine_folds == fold, impostor_folds == fold
         if mine.all() or theirs.all():
-            raise UserError(
+            raise InputError(
+                origin,
                 "one fold holds all genuine or all impostor pairs, so no threshold can be chosen "
                 "on the others",
                 hint="spread both over at least two folds, or drop the fold column",

@@ -11,11 +11,11 @@ import numpy as np
 from damcli.errors import UserError
 from damcli.evaluation.bootstrap import resample
 from damcli.evaluation.counts import Floats, MatchCounts, count_matches
-from damcli.evaluation.evaluate import around, check_fars, require_both_classes, wilson
+from damcli.evaluation.evaluate import around, check_fars, wilson
 from damcli.evaluation.rates import impostors_needed, operating_point
 from damcli.evaluation.results import Estimate, Interval
 from damcli.evaluation.sample import Side, sample
-from damcli.scoring.matches import Matches
+from damcli.scoring.matches import Matches, require_both_classes
 
 # With fewer, over one resample in forty allows none: the interval then ends at the highest
 # impostor score that was seen, too low.
@@ -116,7 +116,7 @@ def pick_threshold(
         There are fewer than 1/FAR impostor pairs, no genuine pairs, or no such metric.
     """
     check_fars([far])
-    require_both_classes(matches.genuine_count, matches.impostor_count)
+    require_both_classes(matches.genuine_count, matches.impostor_count, matches.origin)
     score = main_score(matches.metrics) if score is None else score
     metric = _place(matches, score)
     counts = count_matches(matches, [far], progress)
@@ -179,7 +179,7 @@ def apply_threshold(
     UserError
         There are no genuine or no impostor pairs, or there is no such metric.
     """
-    require_both_classes(matches.genuine_count, matches.impostor_count)
+    require_both_classes(matches.genuine_count, matches.impostor_count, matches.origin)
     metric = _place(matches, main_score(matches.metrics) if score is None else score)
     sides = None
     if resamples and matches.subject_count > 1:

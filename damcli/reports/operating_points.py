@@ -10,7 +10,13 @@ from damcli.evaluation.gates import NOT_WORSE, Verdict
 from damcli.evaluation.requirements import FAR, TAR
 from damcli.evaluation.results import Estimate, Interval
 from damcli.evaluation.thresholds import Decisions
-from damcli.reports.tables import console_for, percent, scientific, table_of
+from damcli.reports.tables import (
+    conservative_digits,
+    console_for,
+    percent,
+    scientific,
+    table_of,
+)
 
 
 def print_decisions(
@@ -49,7 +55,8 @@ def threshold_title(
     """Say which threshold it is."""
     sign = "≤" if distance else "≥"
     spread = "" if interval is None else f" [{interval.low:.6g}, {interval.high:.6g}]"
-    return f"Accept when {score} {sign} {threshold:.6g}{spread}, picked for FAR {scientific(far)}."
+    shown = conservative_digits(threshold, is_distance=distance)
+    return f"Accept when {score} {sign} {shown}{spread}, picked for FAR {scientific(far)}."
 
 
 def reason(verdict: Verdict) -> str:

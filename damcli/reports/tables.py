@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, TextIO
 
 from damcli.evaluation import Evaluation
@@ -33,9 +34,8 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
     console.print(
         f"{evaluation.genuine:,} genuine and {evaluation.impostors:,} impostor pairs{subjects}"
     )
-    compared = len(evaluation.metrics) > 1
-    console.print(_table(_tar_columns(compared=compared), [r for r in rows if r.quantity == TAR]))
-    console.print(_table(_other_columns(compared=compared), [r for r in rows if r.quantity != TAR]))
+    console.print(_table(_tar_columns(evaluation), [r for r in rows if r.quantity == TAR]))
+    console.print(_table(_other_columns(evaluation), [r for r in rows if r.quantity != TAR]))
     for line in _legend(evaluation, rows):
         console.print(line)
 
@@ -52,25 +52,32 @@ def console_for(stream: TextIO) -> Console:
 Column = tuple[str, Callable[[Row], str]]
 
 
-def _tar_columns(*, compared: bool) -> list[Column]:
+def _threshold_column(evaluation: Evaluation) -> Column:
+    return (
+        "threshold",
+        lambda row: conservative_digits(row.threshold, is_distance=evaluation.is_distance),
+    )
+
+
+def _tar_columns(evaluation: Evaluation) -> list[Column]:
     return [
         ("FAR", lambda row: scientific(row.far)),
         ("metric", lambda row: row.metric),
         ("TAR [95 %]", _value),
-        *([("Δ points [95 %]", _difference)] if compared else []),
-        ("threshold", lambda row: _digits(row.threshold)),
+        *([("Δ points [95 %]", _difference)] if len(evaluation.metrics) > 1 else []),
+        _threshold_column(evaluation),
         ("achieved FAR", lambda row: _rate(row.achieved_far)),
         ("false/allowed", _false_accepts),
     ]
 
 
-def _other_columns(*, compared: bool) -> list[Column]:
+def _other_columns(evaluation: Evaluation) -> list[Column]:
     return [
         ("", lambda row: row.quantity if row.quantity != FOLDS else f"{row.note}: accuracy ± SE"),
         ("metric", lambda row: row.metric),
         ("value [95 %]", _value),
-        *([("Δ points [95 %]", _difference)] if compared else []),
-        ("threshold", lambda row: _digits(row.threshold)),
+        *([("Δ points [95 %]", _difference)] if len(evaluation.metrics) > 1 else []),
+        _threshold_column(evaluation),
     ]
 
 
@@ -144,8 +151,12 @@ def _rate(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.3e}"
 
 
-def _digits(number: float | None) -> str:
-    return "" if number is None else f"{number:.6g}"
+def conservative_digits(threshold: float | None, *, is_distance: bool) -> str:
+    """Write a threshold so that what is printed never accepts more than the threshold does."""
+    if threshold is None:
+        return ""
+    with localcontext(prec=6, rounding=ROUND_FLOOR if is_distance else ROUND_CEILING):
+        return f"{float(+Decimal(repr(float(threshold)))):.6g}"
 
 
 def _legend(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:

@@ -122,6 +122,7 @@ class AllPairScores:
         self.pairs = pairs
         self.scorer = scorer
         self.metrics = scorer.metrics
+        self.origin = pairs.probes.origin
         self.subject_count = pairs.subject_count
 
     def __len__(self) -> int:

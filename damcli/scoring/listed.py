@@ -32,7 +32,10 @@ def matches_of(
     folds = _numbers(scores, () if scores.fold is None else (scores.fold,))
     before = () if baseline is None else (baseline[0],)
     spool = MatchSpool(
-        (*before, *scores.metrics), subject_count=len(subjects), has_folds=scores.fold is not None
+        (*before, *scores.metrics),
+        subject_count=len(subjects),
+        has_folds=scores.fold is not None,
+        origin=scores.origin,
     )
     sign = -1.0 if distance else 1.0
 

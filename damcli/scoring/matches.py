@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from damcli.errors import InputError
 from damcli.storage.spool import Spool
 
 CHUNK_MATCHES = 1 << 20
@@ -26,8 +27,31 @@ class MatchChunk(NamedTuple):
     """(n,) fold numbers, `UNKNOWN` where there are none."""
 
 
+def require_both_classes(genuine: int, impostors: int, origin: str) -> None:
+    """Refuse pairs that are all genuine or all impostor.
+
+    Raises
+    ------
+    InputError
+        One of the counts is 0.
+    """
+    if not (genuine and impostors):
+        raise InputError(
+            origin,
+            f"labels of one class only: {genuine:,} genuine and {impostors:,} impostor pairs; "
+            "expected both",
+            hint="rates need genuine (label 1) and impostor (label 0) pairs; a list that is only "
+            "to be scored needs no column of labels",
+        )
+
+
 class Matches(Protocol):
     """Labelled scores by one or more metrics, the first of which is the baseline."""
+
+    @property
+    def origin(self) -> str:
+        """Where the pairs come from, for messages."""
+        ...
 
     @property
     def metrics(self) -> Sequence[str]: ...  # noqa: D102
@@ -57,12 +81,20 @@ class MatchSpool:
         How many subjects the numbers go up to; 0 where subjects are not known.
     has_folds
         Whether the pairs come in folds.
+    origin
+        Where the pairs come from, for messages.
     """
 
     def __init__(
-        self, metrics: Sequence[str], *, subject_count: int = 0, has_folds: bool = False
+        self,
+        metrics: Sequence[str],
+        *,
+        subject_count: int = 0,
+        has_folds: bool = False,
+        origin: str = "pairs",
     ) -> None:
         self.metrics = tuple(metrics)
+        self.origin = origin
         self.subject_count = subject_count
         self.has_folds = has_folds
         record = [

@@ -62,6 +62,7 @@ class ResolvedPairs:
         The pairs that were left out because an id has no embedding.
     """
 
+    origin: str
     labelled: bool
     has_folds: bool
     group_names: tuple[str, ...]
@@ -141,7 +142,7 @@ def resolve(
     InputError
         An id is unknown, or none is known.
     """
-    resolved = ResolvedPairs(pairs.labelled, pairs.has_folds, pairs.group_names)
+    resolved = ResolvedPairs(pairs.origin, pairs.labelled, pairs.has_folds, pairs.group_names)
     for chunk in pairs.chunks():
         probe_rows = probes.rows_of(chunk.probes.names)[chunk.probes.codes]
         reference_rows = references.rows_of(chunk.references.names)[chunk.references.codes]

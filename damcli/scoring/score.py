@@ -15,10 +15,10 @@ from damcli.protocols.pairs import PairList
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_disjoint, check_same_space
-from damcli.scoring.matches import MatchSpool
+from damcli.scoring.matches import MatchSpool, require_both_classes
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
-from damcli.scoring.table import ScoredChunk
+from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings, Rows, subject_codes
@@ -38,6 +38,8 @@ class ListedScores:
         self.scorer = scorer
         self.metrics = scorer.metrics
         self.labelled = pairs.labelled
+        self.origin = pairs.origin
+        self.replaced = replaced_columns(pairs.group_names, scorer.probes, scorer.references)
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -62,7 +64,7 @@ class ListedScores:
                 rows.reference_rows,
                 rows.labels,
                 folds,
-                rows.groups,
+                {name: rows.groups[name] for name in rows.groups if name not in self.replaced},
                 scores,
                 self.scorer.columns,
             )
@@ -76,7 +78,7 @@ class ListedScores:
             The pairs carry no labels.
         """
         if not self.labelled:
-            raise InputError("pairs", "carry no labels, so they cannot be evaluated")
+            raise InputError(self._pairs.origin, "carries no labels, so it cannot be evaluated")
         probes, references = self.scorer.probes, self.scorer.references
         known = probes.subjects is not None and references.subjects is not None
         codes = _used_subject_codes(self._pairs, probes, references) if known else None
@@ -85,6 +87,7 @@ class ListedScores:
             self.metrics,
             subject_count=codes[2] if codes else 0,
             has_folds=self._pairs.has_folds,
+            origin=self._pairs.origin,
         )
         for chunk in self.chunks():
             assert chunk.labels is not None
@@ -188,8 +191,8 @@ def score(
     Raises
     ------
     InputError
-        An id is unknown, the files do not belong together, the calibration was made with
-        others, or anchors show a test subject.
+        An id is unknown, labels are all of one class, the files do not belong together, the
+        calibration was made with others, or anchors show a test subject.
     UserError
         Anchors and a lidr are given, or the lidr was fitted with another k or s.
     """
@@ -207,8 +210,13 @@ def score(
         metrics = (llr_metric(calibration), *metrics)
     lids = _LidTaker(source, form, metrics, allow_overlap, searching)
     if isinstance(pairs, AllPairs):
+        genuine = len(pairs.genuine)
+        require_both_classes(genuine, len(pairs) - genuine, embeddings.origin)
         return AllPairScores(pairs, lids.scorer(embeddings, references, None, None))
     resolved = resolve(pairs, embeddings, references, skip_missing=skip_missing, progress=reading)
+    if resolved.labelled:
+        genuine = resolved.genuine_count
+        require_both_classes(genuine, len(resolved) - genuine, resolved.origin)
     used = _used(resolved, embeddings, references)
     return ListedScores(resolved, lids.scorer(embeddings, references, *used), chunk_pairs)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from damcli.errors import UserError
 from damcli.metrics import all_similarities, log_dam, pair_similarities
 from damcli.metrics.dam import Combination
 from damcli.storage.embeddings import Embeddings, Rows
@@ -56,7 +57,19 @@ class DamForm:
 
     def metric(self, name: str) -> Metric:
         """Return DAM of this form as a metric."""
-        return Metric(name, SCORE_COLUMN, lambda t: np.exp(t.log_dam) if self.linear else t.log_dam)
+        return Metric(name, SCORE_COLUMN, self._of_terms)
+
+    def _of_terms(self, terms: PairTerms) -> Floats:
+        if not self.linear:
+            return terms.log_dam
+        with np.errstate(over="ignore"):
+            scores: Floats = np.exp(terms.log_dam)
+        if not (np.isfinite(scores) & (scores > 0)).all():
+            raise UserError(
+                f"Eq. 3 itself is beyond float64 at s = {self.s:g}; expected a smaller s",
+                hint="leave out --linear: the logarithm orders pairs the same way",
+            )
+        return scores
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -42,6 +42,24 @@ class Accept(NamedTuple):
     def of(self, chunk: ScoredChunk) -> NDArray[np.int8]:
         """Decide on a chunk's pairs: (n,), 1 accepted, 0 refused."""
         return (chunk.scores[self.column] >= self.threshold).astype(np.int8)
+
+
+# What a scores file says itself, and a pair list that once was one must not say instead.
+_OWN_COLUMNS = (
+    *("probe_id", "reference_id", "label", "fold"),
+    *("cosine", "score", "llr", "probability", "accept"),
+)
+_SUBJECT_COLUMNS = ("probe_subject", "reference_subject")
+
+
+def replaced_columns(
+    names: Sequence[str], probes: Embeddings, references: Embeddings
+) -> tuple[str, ...]:
+    """Return which of a pair list's further columns the scores file has of its own."""
+    own = set(_OWN_COLUMNS)
+    if probes.subjects is not None and references.subjects is not None:
+        own |= set(_SUBJECT_COLUMNS)
+    return tuple(name for name in names if name in own)
 
 
 def columns_of(

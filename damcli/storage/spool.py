@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from damcli.errors import OutputError
+from damcli.storage.atomic import is_disk_full
+
 _MEMORY_BYTES = 64 << 20
 
 
@@ -34,7 +37,16 @@ class Spool:
     def append(self, records: NDArray[Any]) -> None:
         """Add records of the spool's type."""
         self._file.seek(0, 2)
-        self._file.write(np.ascontiguousarray(records).tobytes())
+        try:
+            self._file.write(np.ascontiguousarray(records).tobytes())
+            self._file.flush()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise OutputError(
+                f"{tempfile.gettempdir()}: no room left for temporary files",
+                hint="free some space there, or name another folder: TMPDIR=FOLDER damcli ...",
+            ) from error
         self._records += len(records)
 
     def chunks(self, records: int) -> Iterator[NDArray[Any]]:
