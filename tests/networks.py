@@ -1,97 +1,75 @@
-"""Images and models in memory, for tests of what goes on between them."""
+"""Small ONNX networks with a numpy oracle of a few lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
-from damcli.errors import InputError
-from damcli.models.network import InputSpec
-from damcli.models.preprocessing import Preprocessing
-from damcli.sources.framing import Framed
-from damcli.sources.source import Sample
-
-SIZE = (8, 6)
-PREPROCESSING = Preprocessing(SIZE, "rgb", (127.5, 127.5, 127.5), (127.5, 127.5, 127.5))
+RNG = np.random.default_rng(3)
+KERNEL = RNG.normal(size=(4, 3, 3, 3)).astype(np.float32)
+HEAD = RNG.normal(size=(5, 4)).astype(np.float32)
 
 
-class Pictures:
-    """N random pictures, of which some are broken."""
-
-    origin = "pictures"
-    notes: tuple[str, ...] = ()
-    group_names = ("camera",)
-
-    def __init__(
-        self, count: int = 20, *, broken: Sequence[int] = (), subjects: bool = True, seed: int = 0
-    ) -> None:
-        self.has_subjects = subjects
-        self.names = [f"{row % 5}/é{row}.png" for row in range(count)]
-        self.broken = set(broken)
-        self.read_names: list[str] = []
-        rng = np.random.default_rng(seed)
-        self.images = rng.integers(0, 256, (count, *SIZE, 3), dtype=np.uint8)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def id_of(self, row: int) -> str:
-        return self.names[row]
-
-    def place_of(self, row: int) -> str:
-        return f"pictures/{self.names[row]}"
-
-    def read(self, row: int) -> Sample:
-        self.read_names.append(self.names[row])
-        if row in self.broken:
-            raise InputError(self.place_of(row), "is broken")
-        subject = self.names[row].split("/")[0] if self.has_subjects else None
-        return Sample(self.images[row], subject, {"camera": f"c{row % 2}"})
+def oracle(images):
+    """Embed (B, 3, H, W) by hand: convolve, rectify, average, multiply."""
+    images = images.astype(np.float64)
+    rows, columns = images.shape[2] - 2, images.shape[3] - 2
+    maps = np.zeros((len(images), 4, rows, columns))
+    for dy in range(3):
+        for dx in range(3):
+            window = images[:, :, dy : dy + rows, dx : dx + columns]
+            maps += np.einsum("bchw,oc->bohw", window, KERNEL[:, :, dy, dx])
+    return np.maximum(maps, 0).mean((2, 3)) @ HEAD.T
 
 
-class Plain:
-    """Takes every picture as it is."""
-
-    size = SIZE
-
-    def __init__(self, note: str = "as it is", faces: int | None = None) -> None:
-        self.note = note
-        self.faces = faces
-
-    def describe(self) -> str:
-        return self.note
-
-    def frame(self, sample_id: str, place: str, image: np.ndarray) -> Framed:
-        if self.faces is None:
-            return Framed(image)
-        points = np.full((5, 2), float(image[0, 0, 0]), dtype=np.float32)
-        return Framed(image, points / 3, self.faces)
-
-
-class Projection:
-    """A random projection of the pixels, row by row, so that no batch changes a bit."""
-
-    name = "projection.onnx"
-    runtime = "numpy, CPU"
-    notes: tuple[str, ...] = ()
-
-    def __init__(
-        self,
-        dim: int = 7,
-        *,
-        digest: str = "d1",
-        before: Callable[[int], None] | None = None,
-    ) -> None:
-        self.digest = digest
-        self.input = InputSpec("input", "NCHW", 3, *SIZE)
-        self.weights = np.random.default_rng(5).normal(size=(3 * SIZE[0] * SIZE[1], dim))
-        self.batches: list[int] = []
-        self.before = before
-
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        if self.before is not None:
-            self.before(len(self.batches))
-        self.batches.append(len(batch))
-        rows = [image.astype(np.float64).ravel() @ self.weights for image in batch]
-        return np.array(rows, dtype=np.float32)
+def conv_net(
+    path,
+    *,
+    batch="batch",
+    layout="NCHW",
+    size=(8, 9),
+    dtype="float32",
+    nodes=(),
+    outputs=(("embedding", [None, 5]),),
+    inputs=(),
+    metadata=None,
+    domains=(),
+):
+    """Write the network of `oracle`; further nodes, inputs and outputs go beside it."""
+    kind = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}.get(dtype)
+    kind = kind or {"uint8": TensorProto.UINT8, "int64": TensorProto.INT64}[dtype]
+    work = np.float16 if dtype == "float16" else np.float32
+    axes = [batch, 3, *size] if layout == "NCHW" else [batch, *size, 3]
+    source, before = "x", []
+    if dtype not in ("float32", "float16"):
+        before.append(helper.make_node("Cast", [source], ["cast"], to=TensorProto.FLOAT))
+        source = "cast"
+    if layout == "NHWC":
+        before.append(helper.make_node("Transpose", [source], ["turned"], perm=[0, 3, 1, 2]))
+        source = "turned"
+    body = [
+        helper.make_node("Conv", [source, "kernel"], ["maps"]),
+        helper.make_node("Relu", ["maps"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "head"], ["embedding"], transB=1),
+    ]
+    floats = TensorProto.FLOAT16 if dtype == "float16" else TensorProto.FLOAT
+    graph = helper.make_graph(
+        [*before, *body, *nodes],
+        "net",
+        [helper.make_tensor_value_info("x", kind, axes), *inputs],
+        [helper.make_tensor_value_info(name, floats, shape) for name, shape in outputs],
+        initializer=[
+            numpy_helper.from_array(KERNEL.astype(work), "kernel"),
+            numpy_helper.from_array(HEAD.astype(work), "head"),
+        ],
+    )
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(name, 1) for name in domains)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    for key, value in (metadata or {}).items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, path)
+    return path

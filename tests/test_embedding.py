@@ -16,7 +16,7 @@ from damcli.errors import InputError, OutputError, UserError
 from damcli.storage.files import open_embeddings, read_embeddings
 from damcli.storage.partial import partial_path, partials_of
 from damcli.storage.unit import unit_rows
-from tests.networks import PREPROCESSING, SIZE, Pictures, Plain, Projection
+from tests.pictures import PREPROCESSING, SIZE, Pictures, Plain, Projection
 
 
 def run(output: Path, source: Pictures | None = None, network: Projection | None = None, **more):
@@ -247,7 +247,7 @@ def test_a_process_that_dies_in_the_middle_is_resumed(tmp_path: Path) -> None:
 import os, sys
 from pathlib import Path
 from tests.test_embedding import run
-from tests.networks import Projection
+from tests.pictures import Projection
 run(Path(sys.argv[1]), network=Projection(before=lambda n: os._exit(9) if n == 3 else None))
 """
     dead = subprocess.run(
@@ -276,7 +276,7 @@ def test_a_finished_output_is_added_to_and_thinned(tmp_path: Path) -> None:
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     interrupt(tmp_path / "emb.h5", 2)
-    with pytest.raises(OutputError, match="an interrupted run left emb.h5.partial") as caught:
+    with pytest.raises(OutputError, match=r"an interrupted run left emb\.h5\.partial") as caught:
         run(tmp_path / "emb.h5")
     assert "--resume" in str(caught.value.hint)
     assert "--force" in str(caught.value.hint)
@@ -346,7 +346,7 @@ def test_ranks_share_the_groups_of_a_single_run() -> None:
     missing = np.ones(23, dtype=bool)
     missing[[0, 1, 2, 3, 9]] = False
     alone = [list(group) for group in groups_of(missing, 4, 0, 1)]
-    assert sum(alone, []) == list(np.flatnonzero(missing))
+    assert list(np.concatenate(alone)) == list(np.flatnonzero(missing))
     shared = [list(group) for rank in range(3) for group in groups_of(missing, 4, rank, 3)]
     assert sorted(shared) == alone
 

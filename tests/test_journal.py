@@ -27,8 +27,8 @@ def payloads_of(path: Path) -> list[bytes]:
     return [record.payload for record in read_records(path)[1]]
 
 
-@settings(max_examples=20, deadline=None)
-@given(payloads=st.lists(st.binary(min_size=1, max_size=12), max_size=5))
+@settings(max_examples=6, deadline=None)
+@given(payloads=st.lists(st.binary(min_size=1, max_size=6), max_size=3))
 def test_cut_at_any_byte_the_whole_records_before_survive(
     payloads: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -46,7 +46,7 @@ def test_cut_at_any_byte_the_whole_records_before_survive(
         assert payloads_of(path) == [*payloads[:kept], b"new"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_a_damaged_byte_ends_the_journal_before_its_record(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
