@@ -127,7 +127,7 @@ def test_batch_size_fixed_inside_the_graph(path, images, rows):
         return
     network = open_network(path)
     assert network.input.batch == 1
-    assert network.notes[0].startswith("one image at a time: fails on images of shape (2, ")
+    assert network.notes == ("one image at a time: a batch size of 1 is fixed inside the model",)
     np.testing.assert_allclose(network.run(images), oracle(images), atol=1e-5)
 
 
