@@ -28,6 +28,8 @@ def check_ways(
         messages.warn(
             f"{len(drawn.rejects):,} images left out, the first {first.place}: {first.reason}"
         )
+    if (drawn.images == drawn.images[..., :1]).all():
+        messages.warn("these images are grey, so the order of the channels cannot show")
     ways = usual_ways(job.preprocessing)
     total = len(ways) * len(drawn.images)
     with messages.progress("checking", total, "images") as advance:

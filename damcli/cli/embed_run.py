@@ -149,11 +149,10 @@ def open_job(
 
 
 def _shown(preprocessing: Preprocessing) -> str:
-    values = [
-        ",".join(f"{value:g}" for value in numbers)
-        for numbers in (preprocessing.mean, preprocessing.std)
-    ]
-    return f"{preprocessing.color}, mean {values[0]}, std {values[1]}"
+    from damcli.models.contract import shown
+
+    mean, std = shown(preprocessing.mean), shown(preprocessing.std)
+    return f"{preprocessing.color}, mean {mean}, std {std}"
 
 
 def run_job(job: Job, output: Path, messages: Messages, *, as_json: bool, **options: Any) -> None:
