@@ -21,6 +21,7 @@ from damcli.storage.atomic import atomic_output
 LONGEST_SIDE = 640
 """Larger images are shrunk to this many pixels for detection."""
 _OVERLAP, _CANDIDATES = 0.3, 5000  # OpenCV's own defaults
+_LOG_LEVEL = threading.Lock()  # OpenCV has one for all threads
 
 
 class AlignByDetector:
@@ -106,7 +107,14 @@ def _new_detector(model: Path, score: float) -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtra("Finding faces", "detect") from error
-    return cv2.FaceDetectorYN.create(str(model), "", (64, 64), score, _OVERLAP, _CANDIDATES)
+    logging = cv2.utils.logging
+    # OpenCV 5 warns on stderr that it ignores which device is wanted; none is
+    with _LOG_LEVEL:
+        before = logging.setLogLevel(logging.LOG_LEVEL_ERROR)
+        try:
+            return cv2.FaceDetectorYN.create(str(model), "", (64, 64), score, _OVERLAP, _CANDIDATES)
+        finally:
+            logging.setLogLevel(before)
 
 
 def _raw_faces(detector: Any, image: Image) -> NDArray[np.float64]:
