@@ -117,6 +117,12 @@ def test_the_warp_against_the_oracle(matrix, height):
     assert np.abs(found - slow_warp(image, matrix, (4, 5))).max() < 0.51
 
 
+def test_places_a_hair_from_a_pixel():
+    for hair in (-1e-17, 1e-17, -1e-300):
+        found = warp(picture(), np.array([[0, 0, hair], [0, 0, hair]]), (1, 1))
+        np.testing.assert_array_equal(found, picture()[:1, :1])
+
+
 def test_an_identity_changes_nothing():
     image = picture()
     np.testing.assert_array_equal(warp(image, np.eye(3)[:2], image.shape[:2]), image)
