@@ -90,7 +90,7 @@ def test_the_warp_is_opencvs(angle, scale, dx, dy, shape):
     theirs = cv2.warpAffine(image, matrix, (40, 30), flags=flags, borderValue=0)
     assert found.shape == theirs.shape
     difference = np.abs(found.astype(int) - theirs)
-    # where OpenCV rounds places to 1/32 pixel, the black rim has a slope of 255 a pixel
+    # where OpenCV 4 rounds places to 1/32 pixel, the black rim has a slope of 255 a pixel
     assert difference.max() <= 1 + 2 * 255 / 32
     assert (difference > 2).mean() < 0.1
 

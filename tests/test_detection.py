@@ -60,7 +60,9 @@ def test_the_crop_is_opencvs(model, faces):
         (row,) = theirs.detect(image[..., ::-1].copy())[1]
         np.testing.assert_allclose(framed.landmarks.ravel(), row[4:14], rtol=1e-6)
         crop = cv2.warpAffine(image, _least_squares(framed.landmarks), SIZE)
-        assert np.abs(crop.astype(int) - framed.image).max() <= 2
+        difference = np.abs(crop.astype(int) - framed.image)
+        assert difference.max() <= 8  # OpenCV 4 rounds places to 1/32 pixel
+        assert (difference > 1).mean() < 0.02
 
 
 def _least_squares(points: np.ndarray) -> np.ndarray:

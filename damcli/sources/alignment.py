@@ -133,8 +133,8 @@ def align(image: Image, points: Points, size: tuple[int, int], place: str) -> Im
 def warp(image: Image, onto_image: NDArray[np.float64], size: tuple[int, int]) -> Image:
     """Sample an image bilinearly at the places of the crop's pixels, black outside of it.
 
-    As ``cv2.warpAffine`` with ``INTER_LINEAR`` and a border of 0, but for OpenCV's rounding
-    of places to 1/32 pixel: pixels that a large face has between two samples are passed over.
+    As ``cv2.warpAffine`` with ``INTER_LINEAR`` and a border of 0, but for OpenCV 4's
+    rounding of places to 1/32 pixel: pixels that a large face has between two samples are passed over.
 
     Parameters
     ----------
