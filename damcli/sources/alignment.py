@@ -134,7 +134,8 @@ def warp(image: Image, onto_image: NDArray[np.float64], size: tuple[int, int]) -
     """Sample an image bilinearly at the places of the crop's pixels, black outside of it.
 
     As ``cv2.warpAffine`` with ``INTER_LINEAR`` and a border of 0, but for OpenCV 4's
-    rounding of places to 1/32 pixel: pixels that a large face has between two samples are passed over.
+    rounding of places to 1/32 pixel. Nothing is smoothed: of a large face, the pixels between
+    two samples are passed over.
 
     Parameters
     ----------
