@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from damcli.anchors import NearDuplicates, build_anchors
     from damcli.calibration import calibrate
+    from damcli.embedding.embed import Embedded, embed
     from damcli.evaluation import Evaluation, evaluate
     from damcli.lid import log_lid
     from damcli.lid.fit_lidr import fit_lidr
     from damcli.metrics import log_dam
+    from damcli.models.opening import open_network
+    from damcli.models.preprocessing import Preprocessing, resolve_preprocessing
     from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.score import score
+    from damcli.sources.opening import open_source
     from damcli.storage.anchors import Anchors
     from damcli.storage.calibration import Calibration, read_calibration, write_calibration
     from damcli.storage.embeddings import Embeddings
@@ -32,23 +36,29 @@ __version__ = version("damcli")
 _HOMES = {
     "Anchors": "damcli.storage.anchors",
     "Calibration": "damcli.storage.calibration",
+    "Embedded": "damcli.embedding.embed",
     "Embeddings": "damcli.storage.embeddings",
     "Evaluation": "damcli.evaluation",
     "Lidr": "damcli.storage.lidr",
     "NearDuplicates": "damcli.anchors",
+    "Preprocessing": "damcli.models.preprocessing",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
     "calibrate": "damcli.calibration",
+    "embed": "damcli.embedding.embed",
     "evaluate": "damcli.evaluation",
     "fit_lidr": "damcli.lid.fit_lidr",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
+    "open_network": "damcli.models.opening",
+    "open_source": "damcli.sources.opening",
     "read_anchors": "damcli.storage.files",
     "read_calibration": "damcli.storage.calibration",
     "read_embeddings": "damcli.storage.files",
     "read_lidr": "damcli.storage.lidr",
     "read_pairs": "damcli.protocols.pairs",
+    "resolve_preprocessing": "damcli.models.preprocessing",
     "score": "damcli.scoring.score",
     "write_calibration": "damcli.storage.calibration",
     "write_embeddings": "damcli.storage.hdf5",
@@ -58,24 +68,30 @@ _HOMES = {
 __all__ = [
     "Anchors",
     "Calibration",
+    "Embedded",
     "Embeddings",
     "Evaluation",
     "Lidr",
     "NearDuplicates",
+    "Preprocessing",
     "__version__",
     "all_pairs",
     "build_anchors",
     "calibrate",
+    "embed",
     "evaluate",
     "fit_lidr",
     "log_dam",
     "log_lid",
     "open_embeddings",
+    "open_network",
+    "open_source",
     "read_anchors",
     "read_calibration",
     "read_embeddings",
     "read_lidr",
     "read_pairs",
+    "resolve_preprocessing",
     "score",
     "write_calibration",
     "write_embeddings",

@@ -16,6 +16,7 @@ from damcli.cli import (
     calibrate,
     convert,
     demo,
+    embed,
     evaluate,
     export,
     fit_lidr,
@@ -24,7 +25,7 @@ from damcli.cli import (
     score,
 )
 from damcli.cli.console import report_error
-from damcli.errors import UserError
+from damcli.errors import Interrupted, UserError
 from damcli.storage.atomic import is_disk_full
 
 EXIT_BAD_DATA = 1
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
     "Pipeline": {
+        "embed": embed.embed,
         "build-anchors": build_anchors.build_anchors,
         "fit-lidr": fit_lidr.fit_lidr,
         "calibrate": calibrate.calibrate,
@@ -75,6 +77,9 @@ def main() -> None:
     try:
         app()
         sys.stdout.flush()
+    except Interrupted as stop:
+        report_error(str(stop), stop.hint)
+        sys.exit(EXIT_INTERRUPTED)
     except UserError as error:
         report_error(str(error), error.hint)
         sys.exit(EXIT_BAD_DATA)
