@@ -241,6 +241,7 @@ def write_embeddings(
             if block.norms is not None:
                 norms = file.require_dataset("norm", (len(chosen),), "float32")
                 norms[start : start + len(block)] = block.norms
+            file.check()
 
 
 def check_chosen(source: EmbeddingSource, rows: Rows) -> None:
