@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "damcli"
 UPSTREAM = {
     "errors": set(),
     "storage": set(),
-    "sources": set(),
+    "sources": {"storage"},
     "models": set(),
     "metrics": set(),
     "embedding": {"storage", "sources", "models"},

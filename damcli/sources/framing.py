@@ -53,3 +53,70 @@ class Framing(Protocol):
             This image cannot be cut, say for want of a face or of its landmarks.
         """
         ...
+
+
+class WholeImage:
+    """The whole image, resized; its proportions are not kept.
+
+    Each axis is resized bilinearly: smoothed first where it shrinks (Pillow's ``BILINEAR``,
+    a triangle as wide as the pixels it merges), plain where it grows. An image that has the
+    size already passes bit by bit.
+
+    Parameters
+    ----------
+    size
+        Height and width of the crop.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def describe(self) -> str:
+        """Say in a few words how it cuts, for the record."""
+        return f"whole image resized to {_written(self.size)}, bilinear, antialiased"
+
+    def frame(self, sample_id: str, place: str, image: Image) -> Framed:
+        """Cut one image; see `Framing.frame`."""
+        return Framed(resize(image, self.size))
+
+
+class CentreSquare:
+    """The largest part in the middle that has the crop's proportions, resized.
+
+    For a square crop that is the central square. Where the margins cannot be equal, the one
+    at the bottom or at the right is a pixel wider.
+
+    Parameters
+    ----------
+    size
+        Height and width of the crop.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def describe(self) -> str:
+        """Say in a few words how it cuts, for the record."""
+        return f"largest central part resized to {_written(self.size)}, bilinear, antialiased"
+
+    def frame(self, sample_id: str, place: str, image: Image) -> Framed:
+        """Cut one image; see `Framing.frame`."""
+        height, width = image.shape[:2]
+        scale = min(height / self.size[0], width / self.size[1])
+        tall, wide = (max(1, round(scale * side)) for side in self.size)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        return Framed(resize(image[top : top + tall, left : left + wide], self.size))
+
+
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Resize (H, W, 3) to ``size``, height and width; antialiased where it shrinks."""
+    from PIL import Image as Pillow
+
+    if image.shape[:2] == size:
+        return image
+    resized = Pillow.fromarray(image).resize(size[::-1], Pillow.Resampling.BILINEAR)
+    return np.array(resized, dtype=np.uint8)
+
+
+def _written(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

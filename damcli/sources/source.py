@@ -38,6 +38,11 @@ class ImageSource(Protocol):
         """The further columns that every sample has."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should hear of: what was left out, and what was taken for granted."""
+        ...
+
     def __len__(self) -> int: ...
 
     def id_of(self, row: int) -> str:

@@ -1,0 +1,48 @@
+"""Lines of a text file, plain or compressed, with one message for whatever is wrong with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from damcli.errors import InputError
+from damcli.storage.tables import reading
+
+_COMPRESSED = (".gz", ".zst", ".bz2")
+_DAMAGED = "expected UTF-8 text, plain or compressed as its name says (.gz, .zst, .bz2)"
+
+
+def text_suffix(name: str) -> str:
+    """Return the suffix in lower case, without that of a compression."""
+    path = Path(name.lower())
+    return path.with_suffix("").suffix if path.suffix in _COMPRESSED else path.suffix
+
+
+def lines_of(path: Path, what: str) -> Iterator[str]:
+    """Yield the lines of a file as they are read, with their ends.
+
+    Parameters
+    ----------
+    path
+        The file; ``.gz``, ``.zst`` and ``.bz2`` are decompressed.
+    what
+        What was expected, for messages.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is damaged, or not UTF-8.
+    """
+    import pyarrow as pa
+
+    if not path.exists():
+        raise InputError(str(path), f"no such file; expected {what}", hint="check the name")
+    if not path.is_file():
+        raise InputError(str(path), f"is not a file; expected {what}")
+    with (
+        reading(str(path), hint=_DAMAGED),
+        pa.input_stream(str(path), compression="detect") as stream,
+        io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text,
+    ):
+        yield from text
