@@ -7,6 +7,7 @@ and exits with code 1. Nothing else in damcli prints or exits.
   - InputError      a file or a row in it is not what it should be
   - OutputError     a file cannot be written
   - MissingExtra    an optional dependency is not installed
+  - Interrupted     the user stopped it, and what was done is kept (exit code 130)
 """
 
 from __future__ import annotations
@@ -78,3 +79,7 @@ class MissingExtra(UserError):  # noqa: N818 - reads as what it is
         super().__init__(
             f"{purpose} needs the extra [{extra}]", hint=f"pip install 'damcli[{extra}]'"
         )
+
+
+class Interrupted(UserError):  # noqa: N818 - reads as what it is
+    """The user stopped a run whose work so far is kept."""

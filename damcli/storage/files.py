@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -150,18 +150,26 @@ class EmbeddingFile:
         """Read block by block, so that a small draw from a large file stays small."""
         vectors = np.empty((len(wanted), self.dim), dtype=np.float32)
         norms = np.empty(len(wanted), dtype=np.float32)
+        for places, block in self._blocks(wanted):
+            rows = wanted[places]
+            vectors[places], norms[places] = unit_rows(block, self.origin, self.ids[rows], rows)
+        return vectors, norms
+
+    def stored(self, rows: Rows) -> Vectors:
+        """Read the named rows as they stand in the file, float32, unchecked."""
+        vectors = np.empty((len(rows), self.dim), dtype=np.float32)
+        for places, block in self._blocks(rows):
+            vectors[places] = block
+        return vectors
+
+    def _blocks(self, wanted: Rows) -> Iterator[tuple[Rows, NDArray[Any]]]:
+        """Yield places in ``wanted`` and the vectors that belong there."""
         order = np.argsort(wanted, kind="stable")
         inside = wanted[order]
         for start in range(0, len(self), BLOCK_ROWS):
             low, high = np.searchsorted(inside, [start, start + BLOCK_ROWS])
-            if low == high:
-                continue
-            block = self._read(start)[inside[low:high] - start]
-            rows = inside[low:high]
-            unit, lengths = unit_rows(block, self.origin, self.ids[rows], rows)
-            vectors[order[low:high]] = unit
-            norms[order[low:high]] = lengths
-        return vectors, norms
+            if low < high:
+                yield order[low:high], self._read(start)[inside[low:high] - start]
 
     def _read(self, start: int) -> NDArray[Any]:
         """Read the block of rows that begins at ``start``."""

@@ -50,7 +50,7 @@ def unit_rows(
         first = int(bad[0])
         raise InputError(
             origin,
-            f"the embedding of '{ids[first]}' is {_fault(vectors[first])}; expected a vector "
+            f"the embedding of '{ids[first]}' is {fault(vectors[first])}; expected a vector "
             "with a direction",
             row=(first if rows is None else int(rows[first])) + 1,
             hint="drop such rows, counted and named: damcli convert IN -o OUT --drop-invalid",
@@ -73,7 +73,8 @@ def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isfinite(norms) & (norms > 0), lengths, norms.astype(np.float64))
 
 
-def _fault(row: NDArray[Any]) -> str:
+def fault(row: NDArray[Any]) -> str:
+    """Say what is wrong with a vector that has no direction."""
     if not np.isfinite(row).all():
         return "not finite (NaN or infinity)"
     return "of a length that float32 cannot hold" if row.any() else "all zeros"

@@ -1,0 +1,150 @@
+"""From rows of a source to batches that a model takes; decoding runs ahead in threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from damcli.errors import InputError
+from damcli.models.preprocessing import Preprocessing
+from damcli.sources.framing import Framing
+from damcli.sources.source import ImageSource
+from damcli.storage.embeddings import Rows
+
+
+class Reject(NamedTuple):
+    """An image that gave no embedding."""
+
+    id: str
+    place: str
+    """Where it lies."""
+    reason: str
+    """What was wrong."""
+    row: int
+    """In its source, counted from 0."""
+
+
+class Ready(NamedTuple):
+    """An image as the model takes it, and what its source and its framing say of it."""
+
+    row: int
+    id: str
+    place: str
+    pixels: NDArray[np.float32]
+    subject: str | None
+    groups: Mapping[str, str]
+    landmarks: NDArray[np.float32] | None
+    faces: int | None
+
+
+class Batch(NamedTuple):
+    """The images of some rows of a source, in their order."""
+
+    rows: Rows
+    ready: list[Ready]
+    rejects: list[Reject]
+
+
+def groups_of(missing: NDArray[np.bool_], size: int, rank: int, ranks: int) -> list[Rows]:
+    """Part the rows of a source into groups, and take those of a rank.
+
+    Which rows come together depends on the source and the size alone, so that neither an
+    interrupt nor the number of ranks changes the batches, whose size may move the last
+    bit of a runtime's result.
+
+    Parameters
+    ----------
+    missing
+        (N,) which rows are to be done.
+    size
+        Rows in a group.
+    rank, ranks
+        Which of how many takers.
+
+    Returns
+    -------
+    list of ndarray
+        int64 rows; groups without a missing row are left out.
+    """
+    starts = range(rank * size, len(missing), ranks * size)
+    found = (np.flatnonzero(missing[start : start + size]) + start for start in starts)
+    return [rows.astype(np.int64) for rows in found if len(rows)]
+
+
+@contextmanager
+def batches(
+    source: ImageSource,
+    framing: Framing,
+    preprocessing: Preprocessing,
+    groups: Iterable[Rows],
+    *,
+    workers: int,
+) -> Iterator[Iterator[Batch]]:
+    """Give the groups as batches, in order, while threads work on the next ones.
+
+    Parameters
+    ----------
+    source, framing, preprocessing
+        What makes the pixels.
+    groups
+        The rows of each batch.
+    workers
+        How many threads decode.
+
+    Yields
+    ------
+    iterator of Batch
+        At most two batches, or a few images a thread, wait in memory.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+
+    def prepare(row: int) -> Ready | Reject:
+        return _prepare(source, framing, preprocessing, row)
+
+    def submit(rows: Rows) -> tuple[Rows, list[Future[Ready | Reject]]]:
+        return rows, [pool.submit(prepare, int(row)) for row in rows]
+
+    def run() -> Iterator[Batch]:
+        left = iter(groups)
+        waiting = deque(submit(rows) for rows in islice(left, 2))
+        while waiting:
+            rows, futures = waiting.popleft()
+            done = [future.result() for future in futures]
+            waiting.extend(submit(rows) for rows in islice(left, 1))
+            while sum(len(rows) for rows, _ in waiting) < 2 * workers:
+                following = next(left, None)
+                if following is None:
+                    break
+                waiting.append(submit(following))
+            yield Batch(
+                rows,
+                [one for one in done if isinstance(one, Ready)],
+                [one for one in done if isinstance(one, Reject)],
+            )
+
+    try:
+        yield run()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare(
+    source: ImageSource, framing: Framing, preprocessing: Preprocessing, row: int
+) -> Ready | Reject:
+    name, place = source.id_of(row), source.place_of(row)
+    try:
+        sample = source.read(row)
+        framed = framing.frame(name, place, sample.image)
+    except InputError as error:
+        return Reject(name, place, error.found, row)
+    pixels = preprocessing.apply(framed.image[None])[0]
+    return Ready(
+        row, name, place, pixels, sample.subject, sample.groups, framed.landmarks, framed.faces
+    )
