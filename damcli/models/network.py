@@ -26,6 +26,8 @@ class InputSpec:
         Of the images.
     batch
         The one batch size that it takes.
+    dtype
+        Of its numbers, in numpy's words; ``uint8`` means that it takes plain pixels.
     preprocessing
         The preprocessing that the file states for its images, as
         `damcli.models.preprocessing.Preprocessing.as_json` writes it.
@@ -37,6 +39,7 @@ class InputSpec:
     height: int | None = None
     width: int | None = None
     batch: int | None = None
+    dtype: str = "float32"
     preprocessing: str | None = None
 
 
@@ -50,7 +53,7 @@ class Network(Protocol):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the model's file."""
+        """SHA-256 of the model's file; of the files beside it too, where it needs them."""
         ...
 
     @property
@@ -71,7 +74,7 @@ class Network(Protocol):
         Parameters
         ----------
         batch
-            (B, 3, H, W) or (B, H, W, 3) float32, as `input` says, B >= 1. A model of one
+            (B, C, H, W) or (B, H, W, C) float32, as `input` says, B >= 1. A model of one
             fixed batch size is fed that many at a time, the last ones filled up.
 
         Returns
