@@ -133,8 +133,9 @@ def align(image: Image, points: Points, size: tuple[int, int], place: str) -> Im
 def warp(image: Image, onto_image: NDArray[np.float64], size: tuple[int, int]) -> Image:
     """Sample an image bilinearly at the places of the crop's pixels, black outside of it.
 
-    As ``cv2.warpAffine`` with ``INTER_LINEAR`` and a border of 0, but for OpenCV's rounding
-    of places to 1/32 pixel: pixels that a large face has between two samples are passed over.
+    As ``cv2.warpAffine`` with ``INTER_LINEAR`` and a border of 0, but for OpenCV 4's
+    rounding of places to 1/32 pixel. Nothing is smoothed: of a large face, the pixels between
+    two samples are passed over.
 
     Parameters
     ----------
@@ -145,29 +146,32 @@ def warp(image: Image, onto_image: NDArray[np.float64], size: tuple[int, int]) -
     size
         Height and width of the crop.
     """
-    grid = np.stack([*np.meshgrid(np.arange(size[1]), np.arange(size[0])), np.ones(size)])
-    x, y = np.tensordot(onto_image, grid, axes=1)
+    (a, b, c), (d, e, f) = onto_image
+    rows, columns = np.ogrid[: size[0], : size[1]]
     # beyond a rim of one black pixel all is black, so nothing changes by coming nearer
-    x, y = np.clip(x, -1, image.shape[1]), np.clip(y, -1, image.shape[0])
-    part, left, top = _with_black_rim(image, x, y)
+    x = np.clip(a * columns + (b * rows + c), -1, image.shape[1])
+    y = np.clip(d * columns + (e * rows + f), -1, image.shape[0])
     column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-    right, down = (x - column).astype(np.float32), (y - row).astype(np.float32)
-    upper = (row - top) * part.shape[1] + column - left
-    pixels = part.reshape(-1, part.shape[2])
-    corners = (
-        (upper, (1 - right) * (1 - down)),
-        (upper + 1, right * (1 - down)),
-        (upper + part.shape[1], (1 - right) * down),
-        (upper + part.shape[1] + 1, right * down),
+    right, down = (
+        (place - whole).astype(np.float32)[:, :, None] for place, whole in ((x, column), (y, row))
     )
-    mixed = sum(pixels[at].astype(np.float32) * share[..., None] for at, share in corners)
-    return np.asarray(mixed + np.float32(0.5)).astype(np.uint8)
+    part, left, top = _with_black_rim(image, column, row)
+    width = part.shape[1]
+    pixels, corner = part.reshape(-1, image.shape[2]), (row - top) * width + column - left
+    upper_left, upper_right, lower_left, lower_right = (
+        pixels.take(corner + step, axis=0).astype(np.float32) for step in (0, 1, width, width + 1)
+    )
+    upper = upper_left + (upper_right - upper_left) * right
+    lower = lower_left + (lower_right - lower_left) * right
+    return np.asarray(upper + (lower - upper) * down + np.float32(0.5)).astype(np.uint8)
 
 
-def _with_black_rim(image: Image, x: Points, y: Points) -> tuple[Image, int, int]:
+def _with_black_rim(
+    image: Image, column: NDArray[np.int64], row: NDArray[np.int64]
+) -> tuple[Image, int, int]:
     """Copy the part that is looked at, and where its first pixel lies in the image."""
-    left, top = int(np.floor(x.min())), int(np.floor(y.min()))
-    width, height = int(np.floor(x.max())) + 2 - left, int(np.floor(y.max())) + 2 - top
+    left, top = int(column.min()), int(row.min())
+    width, height = int(column.max()) + 2 - left, int(row.max()) + 2 - top
     part = np.zeros((height, width, image.shape[2]), np.uint8)
     inside = image[max(top, 0) : top + height, max(left, 0) : left + width]
     part[

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import pickle
+import pickletools
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -111,6 +112,7 @@ class _Content(NamedTuple):
 def _load(path: Path) -> _Content:
     origin = str(path)
     with reading(origin, "cannot be read", hint=_EXPECTED), path.open("rb") as file:
+        _check_memo(file, path.stat().st_size, origin)
         loaded = _Unpickler(file, origin).load()
         if file.read(1):
             raise InputError(origin, f"has bytes after its pickle; {_EXPECTED}")
@@ -130,6 +132,16 @@ def _load(path: Path) -> _Content:
         [_encoded(image, f"{origin}, image {row}") for row, image in enumerate(images)],
         [_label(answer, f"{origin}, pair {row}") for row, answer in enumerate(answers)],
     )
+
+
+def _check_memo(file: IO[bytes], size: int, origin: str) -> None:
+    """Refuse numbers of objects for whose table the unpickler would fill the memory."""
+    for opcode, number, _ in pickletools.genops(file):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(number or 0) > size:
+            raise InputError(
+                origin, f"numbers its objects up to {number} in {size} bytes; {_EXPECTED}"
+            )
+    file.seek(0)
 
 
 def _encoded(image: Any, place: str) -> bytes:

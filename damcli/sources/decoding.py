@@ -141,7 +141,7 @@ def _upright(pixels: Image, orientation: Any) -> Image:
 def _unknown(data: bytes, place: str) -> InputError:
     begin = data[:24]
     text = begin.decode("latin-1")
-    shown = repr(text) if text.isprintable() else begin.hex(" ", 4)
+    shown = repr(text) if text.isprintable() else begin.hex(" ", -4)
     return InputError(
         place,
         f"is no image of a known format (its {len(data)} bytes begin with {shown}); {_EXPECTED}",

@@ -21,6 +21,8 @@ from damcli.storage.atomic import atomic_output
 LONGEST_SIDE = 640
 """Larger images are shrunk to this many pixels for detection."""
 _OVERLAP, _CANDIDATES = 0.3, 5000  # OpenCV's own defaults
+_ERRORS_ONLY = 2  # OpenCV's LOG_LEVEL_ERROR
+_LOG_LEVEL = threading.Lock()  # OpenCV has one for all threads
 
 
 class AlignByDetector:
@@ -106,7 +108,15 @@ def _new_detector(model: Path, score: float) -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtra("Finding faces", "detect") from error
-    return cv2.FaceDetectorYN.create(str(model), "", (64, 64), score, _OVERLAP, _CANDIDATES)
+    # OpenCV 5 has moved it
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    # it warns on stderr that it ignores which device is wanted, though none is
+    with _LOG_LEVEL:
+        before = set_log_level(_ERRORS_ONLY)
+        try:
+            return cv2.FaceDetectorYN.create(str(model), "", (64, 64), score, _OVERLAP, _CANDIDATES)
+        finally:
+            set_log_level(before)
 
 
 def _raw_faces(detector: Any, image: Image) -> NDArray[np.float64]:

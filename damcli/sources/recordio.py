@@ -189,7 +189,7 @@ def _parts(file: BinaryIO, at: int, size: int, place: str) -> Iterator[tuple[int
         if magic != MAGIC or kind not in expected:
             raise InputError(
                 place,
-                f"no part of a record at offset {at}, but {head.hex(' ', 4)}; expected the magic "
+                f"no part of a record at offset {at}, but {head.hex(' ', -4)}; expected the magic "
                 f"{_MAGIC_BYTES.hex()} and a part of kind {' or '.join(map(str, expected))}",
                 hint=_FETCH_HINT,
             )
