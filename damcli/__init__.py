@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from damcli.anchors import NearDuplicates, build_anchors
+    from damcli.embedding.embed import Embedded, embed
     from damcli.evaluation import Evaluation, evaluate
     from damcli.lid import log_lid
     from damcli.metrics import log_dam
+    from damcli.models.opening import open_network
+    from damcli.models.preprocessing import Preprocessing, resolve_preprocessing
     from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.score import score
+    from damcli.sources.opening import open_source
     from damcli.storage.anchors import Anchors
     from damcli.storage.embeddings import Embeddings
     from damcli.storage.files import open_embeddings, read_anchors, read_embeddings
@@ -27,37 +31,49 @@ __version__ = version("damcli")
 # Imported when first used, so that `damcli --help` does not wait for numpy.
 _HOMES = {
     "Anchors": "damcli.storage.anchors",
+    "Embedded": "damcli.embedding.embed",
     "Embeddings": "damcli.storage.embeddings",
     "Evaluation": "damcli.evaluation",
     "NearDuplicates": "damcli.anchors",
+    "Preprocessing": "damcli.models.preprocessing",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
+    "embed": "damcli.embedding.embed",
     "evaluate": "damcli.evaluation",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
+    "open_network": "damcli.models.opening",
+    "open_source": "damcli.sources.opening",
     "read_anchors": "damcli.storage.files",
     "read_embeddings": "damcli.storage.files",
     "read_pairs": "damcli.protocols.pairs",
+    "resolve_preprocessing": "damcli.models.preprocessing",
     "score": "damcli.scoring.score",
     "write_embeddings": "damcli.storage.hdf5",
 }
 
 __all__ = [
     "Anchors",
+    "Embedded",
     "Embeddings",
     "Evaluation",
     "NearDuplicates",
+    "Preprocessing",
     "__version__",
     "all_pairs",
     "build_anchors",
+    "embed",
     "evaluate",
     "log_dam",
     "log_lid",
     "open_embeddings",
+    "open_network",
+    "open_source",
     "read_anchors",
     "read_embeddings",
     "read_pairs",
+    "resolve_preprocessing",
     "score",
     "write_embeddings",
 ]

@@ -15,7 +15,7 @@ from tests.cli import damcli, failed
 from tests.faces import anchors, faces
 from tests.test_scoring import write_pairs
 
-COMMANDS = ("build-anchors", "score", "evaluate", "pairs", "convert", "info", "demo")
+COMMANDS = ("embed", "build-anchors", "score", "evaluate", "pairs", "convert", "info", "demo")
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from damcli import __version__
-from damcli.cli import build_anchors, convert, demo, evaluate, info, pairs, score
+from damcli.cli import build_anchors, convert, demo, embed, evaluate, info, pairs, score
 from damcli.cli.console import report_error
-from damcli.errors import UserError
+from damcli.errors import Interrupted, UserError
 from damcli.storage.atomic import is_disk_full
 
 EXIT_BAD_DATA = 1
@@ -27,7 +27,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Pipeline": {"build-anchors": build_anchors.build_anchors, "score": score.score},
+    "Pipeline": {
+        "embed": embed.embed,
+        "build-anchors": build_anchors.build_anchors,
+        "score": score.score,
+    },
     "Evaluation": {"evaluate": evaluate.evaluate},
     "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
     "Start here": {"demo": demo.demo},
@@ -58,6 +62,9 @@ def main() -> None:
     try:
         app()
         sys.stdout.flush()
+    except Interrupted as stop:
+        report_error(str(stop), stop.hint)
+        sys.exit(EXIT_INTERRUPTED)
     except UserError as error:
         report_error(str(error), error.hint)
         sys.exit(EXIT_BAD_DATA)

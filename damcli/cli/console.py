@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from damcli.errors import UserError
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Moves a progress bar on, and changes what it says is done."""
+
+    def __call__(self, done: int, what: str | None = None, /) -> None: ...  # noqa: D102
+
+
 STDOUT = "-"
 DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
 
@@ -50,7 +56,7 @@ class Messages:
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Advance]:
         """Show a bar with rate and time left, where stderr is a terminal."""
         if self._quiet or not sys.stderr.isatty():
-            yield lambda done: None
+            yield lambda done, what=None, /: None
             return
         from rich.console import Console
         from rich.progress import (
@@ -72,8 +78,8 @@ class Messages:
         ) as bar:
             task = bar.add_task(what, total=total, rate="")
 
-            def advance(done: int) -> None:
-                bar.advance(task, done)
+            def advance(done: int, what: str | None = None, /) -> None:
+                bar.update(task, advance=done, description=what)
                 speed = bar.tasks[task].speed
                 if speed:
                     bar.update(task, rate=f"{speed:,.0f} {unit}/s")

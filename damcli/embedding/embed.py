@@ -19,7 +19,7 @@ from damcli.models.preprocessing import Preprocessing
 from damcli.sources.framing import Framing, WholeImage
 from damcli.sources.source import ImageSource
 from damcli.storage.embeddings import MODEL_DIGEST, as_names, check_unique
-from damcli.storage.partial import partial_path
+from damcli.storage.partial import PartialWriter, partial_path
 
 FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
 CPU_BATCH, CUDA_BATCH = 32, 256
@@ -175,6 +175,7 @@ def embed(
     kept = target.open(contract, resume=resume)
     places = kept.rows_of(ids)
     rows = places[places >= 0]
+    team.gather(None)  # nobody removes a journal before all have read it
     if team.is_first:
         _check_complete(source, target.embeddings, len(rows), rejects)
         facts = {"model_name": network.name, "runtime": network.runtime, "source": source.origin}

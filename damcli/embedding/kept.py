@@ -97,21 +97,21 @@ class Kept:
         The files.
     origin
         What to call them in messages.
+
+    Attributes
+    ----------
     attributes
-        What to record of how they were made.
+        How they were made, to record.
     """
 
-    path = None
     digest = None
 
-    def __init__(
-        self, pieces: Sequence[Stored], origin: str, attributes: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, pieces: Sequence[Stored], origin: str) -> None:
         import pandas as pd
 
         self._pieces = [piece for piece in pieces if len(piece)]
         self.origin = origin
-        self.attributes = dict(attributes or {})
+        self.attributes: dict[str, Any] = {}
         self.ids: Names = self._names("ids")
         with_subjects = self._pieces and self._pieces[0].subjects is not None
         self.subjects = (self._names("subjects") if with_subjects else None) if len(self) else None
@@ -127,7 +127,7 @@ class Kept:
         # An id that two files have is the same vector twice; the first serves.
         index = pd.Index(self.ids, dtype=object)
         self._first = np.flatnonzero(~index.duplicated())
-        self._index = index[self._first]
+        self._index: Any = index[self._first]
 
     def _names(self, column: str) -> Names:
         return as_names([text for piece in self._pieces for text in getattr(piece, column)])
@@ -145,9 +145,9 @@ class Kept:
 
     def rows_of(self, ids: Names) -> Rows:
         """Find the row of each id, int64; -1 for one that is not there."""
-        places = self._index.get_indexer(ids)
         if not len(self):
             return np.full(len(ids), -1, dtype=np.int64)
+        places: Rows = self._index.get_indexer(ids)
         return np.where(places < 0, -1, self._first[places]).astype(np.int64)
 
     @property

@@ -117,8 +117,8 @@ class Outputs:
             )
         else:
             self.landmarks.unlink(missing_ok=True)
-        recorded: dict[str, str | int] = {**facts, "rejects": len(rejects)}
-        write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True, **recorded)
+        kept.attributes.update(facts, rejects=len(rejects))
+        write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True)
         for path in partials_of(self.embeddings):
             path.unlink()
 

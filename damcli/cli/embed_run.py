@@ -1,0 +1,268 @@
+"""How ``damcli embed`` opens what it is given, runs, and says what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from damcli.cli.console import STDOUT, Advance, Messages, command_line, print_json, usage_error
+from damcli.errors import Interrupted
+
+if TYPE_CHECKING:
+    from damcli.embedding.embed import Embedded
+    from damcli.embedding.ranks import Ranks
+    from damcli.embedding.run import Progress
+    from damcli.models.network import Network
+    from damcli.models.preprocessing import Preprocessing
+    from damcli.sources.framing import Framing
+    from damcli.sources.source import ImageSource
+
+_NAMED = 3  # how many of a kind a message names
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the options say of the model and its images."""
+
+    path: Path
+    device: Any
+    threads: int | None
+    arch: str | None
+    input_name: str | None
+    output_name: str | None
+    preset: str | None
+    size: str | None
+    color: str | None
+    mean: str | None
+    std: str | None
+    layout: Any
+
+    def open(self) -> tuple[Network, Preprocessing]:
+        """Load it, and settle how its images are prepared."""
+        from damcli.models.opening import open_network
+        from damcli.models.preprocessing import parse_size, resolve_preprocessing
+        from damcli.models.presets import PRESETS
+
+        size = None if self.size is None else parse_size(self.size)
+        if size is None and self.preset is not None and self.preset.lower() in PRESETS:
+            size = PRESETS[self.preset.lower()].size
+        network = open_network(
+            self.path,
+            device=self.device,
+            threads=self.threads,
+            arch=self.arch,
+            input_name=self.input_name,
+            output_name=self.output_name,
+            layout=None if self.layout is None else self.layout.upper(),
+            size=size,
+        )
+        preprocessing = resolve_preprocessing(
+            preset=self.preset,
+            size=self.size,
+            color=self.color,
+            mean=self.mean,
+            std=self.std,
+            layout=self.layout,
+            stated=network.input,
+            origin=str(self.path),
+        )
+        return network, preprocessing
+
+    def about(self) -> dict[str, str]:
+        """Return what was chosen of the model, to record and to compare."""
+        chosen = {
+            "model_arch": self.arch,
+            "model_input": self.input_name,
+            "model_output": self.output_name,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+class Framings(NamedTuple):
+    """What the options say of the crop."""
+
+    landmarks: Path | None
+    detector: Path | None
+    center: bool | None
+
+    def open(self, size: tuple[int, int], source: ImageSource) -> tuple[Framing, dict[str, str]]:
+        """Return the framing, and what to record of its files."""
+        from damcli.sources.alignment import AlignByLandmarks
+        from damcli.sources.detection import AlignByDetector
+        from damcli.sources.framing import CentreSquare, WholeImage
+        from damcli.sources.landmarks import read_landmarks
+        from damcli.storage.digests import file_digest
+
+        if self.landmarks is not None:
+            known = read_landmarks(self.landmarks)
+            known.check(source.id_of(row) for row in range(len(source)))
+            return AlignByLandmarks(size, known), {"landmarks_sha256": file_digest(self.landmarks)}
+        if self.detector is not None:
+            framing = AlignByDetector(size, self.detector)
+            return framing, {"detector_sha256": file_digest(self.detector)}
+        return (CentreSquare(size) if self.center else WholeImage(size)), {}
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        if sum(one is not None for one in self) > 1:
+            raise usage_error("--landmarks, --detector and --crop exclude each other")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that a run needs, opened."""
+
+    source: ImageSource
+    network: Network
+    preprocessing: Preprocessing
+    framing: Framing
+    about: dict[str, str]
+    ranks: Ranks
+
+
+def open_job(
+    name: str, model: Model, framings: Framings, *, root: Path | None, messages: Messages
+) -> Job:
+    """Open source, model and framing, and say what the user should know of them."""
+    from damcli.embedding.ranks import ranks_from_environment
+    from damcli.sources.opening import open_source
+
+    framings.check()
+    ranks = ranks_from_environment()
+    if name == STDOUT and ranks.size > 1:
+        raise usage_error("- cannot be read by several processes: put the list into a file")
+    source = open_source(name, root=root, listed=sys.stdin if name == STDOUT else None)
+    network, preprocessing = model.open()
+    framing, digests = framings.open(preprocessing.size, source)
+    if ranks.is_first:
+        for note in (*getattr(source, "notes", ()), *network.notes):
+            messages.say(note)
+        messages.say(f"{len(source):,} images from {name}; {network.name} on {network.runtime}")
+        messages.say(f"images: {framing.describe()}; {_shown(preprocessing)}")
+    return Job(source, network, preprocessing, framing, {**model.about(), **digests}, ranks)
+
+
+def _shown(preprocessing: Preprocessing) -> str:
+    from damcli.models.contract import shown
+
+    mean, std = shown(preprocessing.mean), shown(preprocessing.std)
+    return f"{preprocessing.color}, mean {mean}, std {std}"
+
+
+def run_job(job: Job, output: Path, messages: Messages, *, as_json: bool, **options: Any) -> None:
+    """Embed, and say what was done; an interrupt says what is kept and how to go on."""
+    from damcli.embedding.embed import embed
+
+    with ExitStack() as stack:
+        stack.enter_context(_terminable())
+        bar = _Bar(stack, messages if job.ranks.is_first else Messages(quiet=True))
+        try:
+            done = embed(
+                job.source,
+                job.network,
+                output,
+                preprocessing=job.preprocessing,
+                framing=job.framing,
+                about=job.about,
+                ranks=job.ranks,
+                command=command_line(),
+                progress=bar,
+                **options,
+            )
+        except KeyboardInterrupt:
+            stack.close()
+            raise _interrupted(output, len(job.source), job.ranks) from None
+    if job.ranks.is_first:
+        _report(done, messages)
+        if as_json:
+            print_json("embed", _summary(done))
+
+
+class _Bar:
+    """Shows progress on a bar that appears when the work to do is known."""
+
+    def __init__(self, stack: ExitStack, messages: Messages) -> None:
+        self._stack = stack
+        self._messages = messages
+        self._advance: Advance | None = None
+        self._done = 0
+
+    def __call__(self, now: Progress) -> None:
+        if self._advance is None:
+            bar = self._messages.progress("embedding", now.total, "images")
+            self._advance = self._stack.enter_context(bar)
+        self._advance(now.done - self._done, f"embedding, {now.rejected:,} rejected")
+        self._done = now.done
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, with a message."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted(output: Path, images: int, ranks: Ranks) -> BaseException:
+    from damcli.storage.partial import PartialFile, partials_of
+
+    if not ranks.is_first:
+        return SystemExit(1)
+    kept = sum(len(PartialFile(path)) for path in partials_of(output))
+    return Interrupted(
+        f"interrupted; {kept:,} of {images:,} images are kept in {output}.partial",
+        hint="go on with the same command and --resume",
+    )
+
+
+def _report(done: Embedded, messages: Messages) -> None:
+    rejects = done.rejects
+    if rejects:
+        first = "; ".join(f"{one.place}: {one.reason}" for one in rejects[:_NAMED])
+        more = "; …" if len(rejects) > _NAMED else ""
+        messages.warn(
+            f"{len(rejects):,} images gave no embedding, listed in "
+            f"{done.output.with_suffix('.rejects.csv')}: {first}{more}"
+        )
+    if done.several_faces:
+        first = ", ".join(f"'{name}'" for name in done.several_faces[:_NAMED])
+        more = ", …" if len(done.several_faces) > _NAMED else ""
+        messages.warn(
+            f"{len(done.several_faces):,} images show several faces, of which the largest was "
+            f"taken: {first}{more}"
+        )
+    before = done.written - done.computed
+    kept = f", {before:,} of them from before" if before else ""
+    dropped = f"; {done.dropped:,} of images no longer there were dropped" if done.dropped else ""
+    rate = f" at {done.computed / done.seconds:,.0f} images/s" if done.computed else ""
+    messages.say(
+        f"wrote {done.written:,} embeddings of dimension {done.dim} to {done.output}"
+        f"{rate}{kept}{dropped}"
+    )
+
+
+def _summary(done: Embedded) -> dict[str, Any]:
+    return {
+        "output": os.fspath(done.output),
+        "embeddings": done.written,
+        "dim": done.dim,
+        "computed": done.computed,
+        "dropped": done.dropped,
+        "seconds": done.seconds,
+        "rejects": [
+            {"id": one.id, "place": one.place, "reason": one.reason} for one in done.rejects
+        ],
+        "several_faces": list(done.several_faces),
+    }

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from damcli.storage.files import open_embeddings, read_embeddings
+from damcli.storage.partial import partials_of
+from tests.cli import Outcome, damcli, failed
+from tests.networks import conv_net, oracle
+
+ROOT = Path(__file__).parent.parent
+CONTRACT = ("--color", "rgb", "--mean", "127.5", "--std", "127.5")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four people with three pictures each, and a model."""
+    rng = np.random.default_rng(2)
+    for person in range(4):
+        (tmp_path / "faces" / f"p{person}").mkdir(parents=True)
+        base = rng.integers(0, 256, 3)
+        for number in range(3):
+            noise = rng.integers(-40, 40, (8, 9, 3))
+            pixels = np.clip(base + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "faces" / f"p{person}" / f"{number}.png")
+    conv_net(tmp_path / "model.onnx")
+    return tmp_path
+
+
+def embed(folder: Path, *more: object, output: str | None = "emb.h5", contract=CONTRACT) -> Outcome:
+    out = () if output is None else ("-o", folder / output)
+    return damcli(
+        "embed", folder / "faces", "--model", folder / "model.onnx", *contract, *more, *out
+    )
+
+
+def by_hand(folder: Path) -> np.ndarray:
+    paths = sorted((folder / "faces").glob("*/*.png"))
+    images = np.stack([np.asarray(Image.open(path)) for path in paths]).astype(np.float64)
+    return oracle(((images - 127.5) / 127.5).transpose(0, 3, 1, 2))
+
+
+def test_a_folder_through_a_model(folder: Path) -> None:
+    done = embed(folder, "--size", "8x9", "--json")
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert (summary["schema"], summary["embeddings"]) == ("damcli/embed", 12)
+    assert "12 images from" in done.err
+    found = read_embeddings(folder / "emb.h5")
+    expected = by_hand(folder)
+    assert list(found.ids[:4]) == ["p0/0.png", "p0/1.png", "p0/2.png", "p1/0.png"]
+    assert list(found.subjects[::3]) == ["p0", "p1", "p2", "p3"]
+    np.testing.assert_allclose(found.norms, np.linalg.norm(expected, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(found.vectors * found.norms[:, None], expected, atol=1e-5)
+    shown = damcli("info", folder / "emb.h5").out
+    for part in ("model.onnx", "model_sha256", "127.5", "onnxruntime", "framing", "damcli embed"):
+        assert part in shown
+
+
+def test_the_python_api_does_the_same(folder: Path) -> None:
+    import damcli as api
+
+    embed(folder)
+    network = api.open_network(folder / "model.onnx")
+    prepared = api.resolve_preprocessing(
+        color="rgb", mean=127.5, std=127.5, stated=network.input, origin="model.onnx"
+    )
+    source = api.open_source(str(folder / "faces"))
+    done = api.embed(source, network, folder / "api.h5", preprocessing=prepared)
+    assert done.written == 12
+    one, other = read_embeddings(folder / "emb.h5"), read_embeddings(folder / "api.h5")
+    assert (one.vectors == other.vectors).all()
+
+
+def test_a_list_from_stdin(folder: Path) -> None:
+    names = b"p2/1.png\np0/0.png\n"
+    done = damcli(
+        *("embed", "-", "--root", folder / "faces", "--model", folder / "model.onnx", *CONTRACT),
+        *("-o", folder / "emb.h5"),
+        stdin=names,
+    )
+    assert done.code == 0, done.err
+    assert list(read_embeddings(folder / "emb.h5").ids) == ["p2/1.png", "p0/0.png"]
+
+
+def test_broken_images_are_warned_of_even_with_quiet(folder: Path) -> None:
+    (folder / "faces" / "p1" / "1.png").write_bytes(b"")
+    done = embed(folder, "--quiet")
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert "1 images gave no embedding" in done.err
+    assert "p1/1.png" in done.err
+    with (folder / "emb.rejects.csv").open() as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["p1/1.png"]
+    assert open_embeddings(folder / "emb.h5").attributes["rejects"] == 1
+    failed(embed(folder, "--strict", output="strict.h5"), "p1/1.png", "--resume")
+
+
+def test_pairs_of_a_bin(folder: Path) -> None:
+    images = [path.read_bytes() for path in sorted((folder / "faces").glob("*/*.png"))[:4]]
+    (folder / "lfw.bin").write_bytes(pickle.dumps((images, [True, False])))
+    done = damcli(
+        *("embed", folder / "lfw.bin", "--model", folder / "model.onnx", *CONTRACT),
+        *("-o", folder / "emb.h5", "--pairs", folder / "pairs.csv"),
+    )
+    assert done.code == 0, done.err
+    scored = damcli("score", folder / "pairs.csv", "-e", folder / "emb.h5", "-o", folder / "s.csv")
+    assert scored.code == 0, scored.err
+
+
+def test_an_interrupt_says_what_is_kept_and_resume_goes_on(folder: Path) -> None:
+    embed(folder, "--batch-size", "2", output="whole.h5")
+    from damcli.embedding.run import Run
+
+    real, calls = Run.outputs, []
+
+    def outputs(self, batch):
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), 15)  # as a batch system does
+        return real(self, batch)
+
+    with patch.object(Run, "outputs", outputs):
+        stopped = embed(folder, "--batch-size", "2")
+    failed(stopped, "interrupted; 6 of 12 images are kept in", "emb.h5.partial", code=130)
+    assert "--resume" in stopped.err
+    failed(embed(folder), "an interrupted run left emb.h5.partial", "--resume", "--force")
+    failed(embed(folder, "--resume", "--flip", "sum"), "made with flip none; expected sum")
+    done = embed(folder, "--batch-size", "2", "--resume")
+    assert done.code == 0, done.err
+    assert "6 of them from before" in done.err
+    one, other = read_embeddings(folder / "emb.h5"), read_embeddings(folder / "whole.h5")
+    assert (one.vectors == other.vectors).all()
+    assert (one.norms == other.norms).all()
+    assert not partials_of(folder / "emb.h5")
+
+
+def test_options_that_do_not_go_together(folder: Path) -> None:
+    for more, part in (
+        (("--resume", "--force"), "--resume goes on"),
+        (("--check", "8"), "--check writes nothing"),
+        (("--pairs", "p.csv"), "--pairs goes with a .bin"),
+        (("--landmarks", "l.csv", "--detector", "d.onnx"), "exclude each other"),
+        (("--crop", "center", "--detector", "d.onnx"), "exclude each other"),
+    ):
+        done = embed(folder, *more)
+        assert done.code == 2, more
+        assert part in " ".join(done.err.replace("│", " ").split())
+    assert embed(folder, output=None).code == 2
+    assert embed(folder, output="emb.csv").code == 2
+    assert not list(folder.glob("emb*"))
+
+
+FAULTS = {
+    "no such input": (("--input", "picture"), ("picture", "input")),
+    "another size": (("--size", "9x9"), ("8x9", "9x9")),
+    "grey for a model of three channels": (("--color", "grey"), ("3 channels",)),
+    "no preset of that name": (("--preset", "arcfac"), ("arcfac", "arcface")),
+    "no detector": (("--detector", "nowhere.onnx"), ("nowhere.onnx", "no such file")),
+    "no landmarks": (("--landmarks", "nowhere.csv"), ("nowhere.csv",)),
+    "no arch for a whole model": (("--arch", "a:b"), ("--arch",)),
+    "a root for a folder": (("--root", "."), ("no list",)),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_messages(folder: Path, fault: str) -> None:
+    options, parts = FAULTS[fault]
+    failed(embed(folder, *options), *parts)
+    assert not list(folder.glob("emb*"))
+
+
+def test_preprocessing_is_never_guessed(folder: Path) -> None:
+    failed(embed(folder, contract=()), "does not state", "--color", "--mean", "--std", "--preset")
+
+
+def test_no_cuda_where_it_was_asked_for(folder: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there is CUDA")
+    failed(embed(folder, "--device", "cuda"), "CUDA")
+
+
+def test_outputs_of_nan(folder: Path) -> None:
+    conv_net(folder / "model.onnx")
+    with patch("damcli.models.batching.LoadedNetwork.run", lambda self, x: x.mean((1, 2)) * np.nan):
+        failed(embed(folder), "none of its 12 images gives an embedding", "not finite")
+    assert not list(folder.glob("emb*"))
+
+
+def test_the_check_finds_the_wrong_colours(tmp_path: Path) -> None:
+    """Identity lies in red alone; blue and green are noise that the model weighs down."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    for person in range(12):
+        (tmp_path / "faces" / f"p{person:02d}").mkdir(parents=True)
+        mine = rng.integers(0, 256, (8, 9))
+        for number in range(4):
+            pixels = rng.integers(0, 256, (8, 9, 3))
+            pixels[..., 0] = np.clip(mine + rng.integers(-20, 20, (8, 9)), 0, 255)
+            path = tmp_path / "faces" / f"p{person:02d}" / f"{number}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    weights = rng.normal(size=(216, 32)).astype(np.float32)
+    weights[72:] *= 0.1
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "red",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, 8, 9])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 32])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx")
+
+    command = ("embed", tmp_path / "faces", "--model", tmp_path / "model.onnx", "--check", "48")
+    common = ("--mean", "127.5", "--std", "127.5")
+    right = damcli(*command, *common, "--color", "rgb", "--json")
+    wrong = damcli(*command, *common, "--color", "bgr")
+    assert right.code == wrong.code == 0, right.err + wrong.err
+    found = json.loads(right.out)
+    assert found["schema"] == "damcli/embed-check"
+    assert found["chosen_may_be_right"] is True
+    assert found["ways"][0]["name"] == found["chosen"] == "rgb, mean 127.5, std 127.5"
+    assert {"auc", "auc_low", "eer", "eer_high"} <= set(found["ways"][0])
+    assert "warning: rgb, mean" in wrong.out
+    assert "separates identities better than what was chosen" in wrong.out
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".h5"]
+
+
+def test_the_check_needs_subjects(folder: Path) -> None:
+    names = "\n".join(f"p0/{number}.png" for number in range(3))
+    (folder / "faces.txt").write_text("path\n" + names)
+    done = damcli(
+        *("embed", folder / "faces.txt", "--root", folder / "faces", *CONTRACT),
+        *("--model", folder / "model.onnx", "--check", "4"),
+    )
+    failed(done, "carries no subjects", "folder for each subject")
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch")
+def test_two_processes_make_the_same_file(folder: Path) -> None:
+    (folder / "faces" / "p2" / "1.png").write_bytes(b"broken")
+    embed(folder, "--batch-size", "2", output="one.h5")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launch += ["-m", "damcli", "embed", str(folder / "faces"), "--batch-size", "2", *CONTRACT]
+    launch += ["--model", str(folder / "model.onnx"), "-o", str(folder / "two.h5")]
+    done = subprocess.run(
+        launch,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("wrote 11 embeddings") == 1
+    assert done.stderr.count("1 images gave no embedding") == 1
+    one, two = read_embeddings(folder / "one.h5"), read_embeddings(folder / "two.h5")
+    assert list(one.ids) == list(two.ids)
+    assert (one.vectors == two.vectors).all()
+    assert (one.norms == two.norms).all()
+    assert (folder / "one.rejects.csv").read_bytes() == (folder / "two.rejects.csv").read_bytes()
+    assert not partials_of(folder / "two.h5")
+    again = subprocess.run(
+        launch,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert again.returncode != 0
+    assert again.stderr.count("error: ") == 1
+    assert "two.h5: exists already" in again.stderr
