@@ -1,4 +1,4 @@
-"""Small generators of made-up faces, in ONNX and in TorchScript."""
+"""Small generators of made-up faces, in ONNX and PyTorch."""
 
 from __future__ import annotations
 
@@ -124,4 +124,26 @@ def script_generator(path: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript as such
         torch.jit.script(Faces()).save(str(path))
+    return path
+
+
+def exported_generator(path: Path, *, keyword: bool = False) -> Path:
+    """Write the same by torch.export, with a further input given by place or by keyword."""
+    import torch
+
+    class Faces(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("matrix", torch.from_numpy(weights()))
+
+        def forward(self, z: torch.Tensor, psi: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+            images = torch.tanh(z.flatten(1) * psi @ self.matrix) * scale
+            return images.reshape(-1, 3, SIDE, SIDE)
+
+    z, psi = torch.zeros(2, DIM), torch.tensor(1.0)
+    given = ((z,), {"psi": psi, "scale": 1.0}) if keyword else ((z, psi, 1.0), {})
+    axes = {"z": {0: torch.export.Dim("batch")}, "psi": None, "scale": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own making
+        torch.export.save(torch.export.export(Faces(), *given, dynamic_shapes=axes), str(path))
     return path

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from damcli.errors import InputError, UserError
 from damcli.models.generators import open_generator
 from damcli.models.pixel_range import PixelRange, recognise_range
-from tests.generators import DIM, SIDE, expected_images, onnx_generator, script_generator
+from tests.generators import (
+    DIM,
+    SIDE,
+    expected_images,
+    exported_generator,
+    onnx_generator,
+    script_generator,
+)
 
 LATENTS = np.random.default_rng(1).normal(size=(5, DIM)).astype(np.float32)
 
@@ -130,7 +137,7 @@ def test_files_that_are_no_generators(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'\.bin'"):
         open_generator(tmp_path / "gan.bin")
     (tmp_path / "gan.onnx").write_bytes(b"not a graph")
-    with pytest.raises(InputError, match=r"cannot be loaded .* expected an ONNX graph"):
+    with pytest.raises(InputError, match=r"gan\.onnx: cannot be read"):
         open_generator(tmp_path / "gan.onnx")
 
 
@@ -152,6 +159,18 @@ def test_torchscript(tmp_path: Path) -> None:
         open_generator(path, device="cpu", latent=(DIM,), values={"c": 0})
 
 
+def test_what_torch_export_saved_tells_its_shapes(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    for keyword in (False, True):
+        path = exported_generator(tmp_path / "gan.pt2", keyword=keyword)
+        with pytest.raises(InputError, match=r"2 inputs .* z \(\?, 6\) float32, psi \(\) float32"):
+            open_generator(path, device="cpu")
+        made = pixels(path, values={"psi": 1.0})
+        assert np.abs(made.astype(int) - expected_images(LATENTS)).max() <= 1
+    program = open_generator(path, device="cpu", values={"psi": 0.5})
+    assert program.latent_shape == (DIM,)
+
+
 class Trap:
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("sprung"),))
@@ -165,13 +184,13 @@ def test_what_pytorch_saves_and_is_no_program_is_not_unpickled(
     torch.save({"a": torch.zeros(3), "trap": Trap()}, "gan.pt")
     Path("old.pt").write_bytes(pickle.dumps(Trap()))
     for name in ("gan.pt", "old.pt"):
-        with pytest.raises(InputError, match="is not a TorchScript program"):
+        with pytest.raises(InputError, match="is no program of PyTorch"):
             open_generator(Path(name), device="cpu")
     assert not Path("sprung").exists()
     script_generator(Path("cut.pt"))
     content = Path("cut.pt").read_bytes()
     Path("cut.pt").write_bytes(content.replace(b"PK", b"XX", 1))
-    with pytest.raises(InputError, match=r"cannot be loaded .* expected a TorchScript program"):
+    with pytest.raises(InputError, match=r"cannot be loaded|is no program"):
         open_generator(Path("cut.pt"), device="cpu")
 
 
@@ -181,7 +200,7 @@ def test_a_device_that_is_not_there(tmp_path: Path, write: Any) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is CUDA here")
     path = write(tmp_path / ("gan.onnx" if write is onnx_generator else "gan.pt"))
-    with pytest.raises(UserError, match=r"--device cuda: .* has no CUDA here"):
+    with pytest.raises(UserError, match=r"--device cuda: .*expected"):
         open_generator(path, device="cuda", latent=(DIM,))
 
 

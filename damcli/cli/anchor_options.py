@@ -37,10 +37,10 @@ class FloatType(StrEnum):
 
 
 SourceFile = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
         help="Embeddings (.h5, .npy, .npz, .parquet); with fc-weights a checkpoint "
-        "(.pt, .pth, .safetensors, .onnx, .npy, .npz).",
+        "(.pt, .pth, .safetensors, .onnx, .npy, .npz). Left out with --generator.",
         show_default=False,
     ),
 ]
@@ -60,8 +60,10 @@ PerSubject = Annotated[
         show_default="1",
     ),
 ]
-Size = Annotated[int, typer.Option(min=1, help="Anchors to draw at most.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of all draws.")]
+Size = Annotated[
+    int, typer.Option(min=1, help="Anchors to draw at most; with --generator, faces to generate.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of all draws, latents included.")]
 ExcludeIds = Annotated[
     Path | None,
     typer.Option(help="Ids to leave out: one a line, or the ids of an embeddings file."),

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damcli.cli import anchor_options as options
+from damcli.cli import generator_options as generated
 from damcli.cli.anchor_options import FloatType, Kind
 from damcli.cli.console import Messages, command_line, print_json
+from damcli.cli.generated_anchors import check_choices, embed_generated, report_likeness
 
 if TYPE_CHECKING:
     from damcli.anchors import Dropped, NearDuplicates
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def build_anchors(
-    source: options.SourceFile,
+    source: options.SourceFile = None,
     *,
     output: options.OutputFile,
     kind: options.KindOption = Kind.REAL_DB,
@@ -33,6 +35,32 @@ def build_anchors(
     dim: options.Dim = None,
     labels: options.Labels = None,
     sub_centers: options.SubCenters = None,
+    generator: generated.GeneratorFile = None,
+    truncation: generated.Truncation = None,
+    latent: generated.Latent = None,
+    generator_input: generated.GeneratorInputs = None,
+    generator_output: generated.GeneratorOutput = None,
+    generator_range: generated.GeneratorRange = None,
+    generator_color: generated.GeneratorColor = None,
+    sheet: generated.Sheet = None,
+    sheet_faces: generated.SheetFaces = None,
+    resume: generated.Resume = False,
+    model: generated.Model = None,
+    preset: generated.Preset = None,
+    image_size: generated.ImageSize = None,
+    color: generated.ColorOption = None,
+    mean: generated.Mean = None,
+    std: generated.Std = None,
+    layout: generated.LayoutOption = None,
+    arch: generated.Arch = None,
+    input_name: generated.InputName = None,
+    output_name: generated.OutputName = None,
+    detector: generated.Detector = None,
+    crop: generated.CropOption = None,
+    flip: generated.FlipOption = None,
+    device: generated.DeviceOption = None,
+    batch_size: generated.BatchSize = None,
+    threads: generated.Threads = None,
     dtype: options.DType = FloatType.FLOAT32,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -42,6 +70,34 @@ def build_anchors(
 
     Example: damcli build-anchors train.h5 -o anchors.h5 --kind real-db --exclude-subjects test.h5
     """
+    chosen = generated.GeneratorChoices(
+        generator=generator,
+        truncation=truncation,
+        latent=latent,
+        generator_input=generator_input,
+        generator_output=generator_output,
+        generator_range=generator_range,
+        generator_color=generator_color,
+        sheet=sheet,
+        sheet_faces=sheet_faces,
+        resume=resume,
+        model=model,
+        preset=preset,
+        image_size=image_size,
+        color=color,
+        mean=mean,
+        std=std,
+        layout=layout,
+        arch=arch,
+        input=input_name,
+        output_name=output_name,
+        detector=detector,
+        crop=crop,
+        flip=flip,
+        device=device,
+        batch_size=batch_size,
+        threads=threads,
+    )
     for_centres = {
         "--tensor": tensor,
         "--dim": dim,
@@ -49,6 +105,7 @@ def build_anchors(
         "--sub-centers": sub_centers,
     }
     options.check_options(kind, per_subject, for_centres, {"--min-norm": min_norm, "--ids": ids})
+    check_choices(chosen, kind, source, {"--ids": ids, "--exclude-subjects": exclude_subjects})
     count = options.parse_per_subject(per_subject)
     from damcli.anchors import build_anchors as choose
     from damcli.storage.atomic import check_writable
@@ -56,8 +113,22 @@ def build_anchors(
 
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
-    embeddings = _open(source, kind, count, ids, messages, **_named(for_centres))
     near = options.near_duplicates(max_similarity_to)
+    embeddings: Embeddings | EmbeddingFile | None
+    if source is None:
+        embeddings = embed_generated(
+            chosen,
+            output,
+            size=size,
+            seed=seed,
+            dtype=dtype.value,
+            force=force,
+            messages=messages,
+        )
+        if embeddings is None:
+            return
+    else:
+        embeddings = _open(source, kind, count, ids, messages, **_named(for_centres))
     with messages.progress("comparing", len(embeddings), "embeddings") as advance:
         anchors, dropped = choose(
             embeddings,
@@ -73,8 +144,9 @@ def build_anchors(
         )
     write_embeddings(output, anchors, dtype=dtype.value, force=force, command=command_line())
     _report(embeddings, anchors, dropped, size, near, output, messages)
+    alike = report_likeness(anchors, messages) if kind is Kind.FAKE_DB else None
     if as_json:
-        print_json("build-anchors", _summary(anchors, dropped, output))
+        print_json("build-anchors", {**_summary(anchors, dropped, output), "likeness": alike})
 
 
 def _named(options: dict[str, Any]) -> dict[str, Any]:

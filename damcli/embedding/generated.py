@@ -108,7 +108,7 @@ class GeneratedFaces:
             raise InputError(self.origin, "NaN or infinity in all its first faces; expected images")
         self.pixel_range = pixel_range or recognise_range(values[finite], self.origin)
         self._keep(0, values)
-        self.notes = self._describe(values[finite])
+        self.notes = (*generator.notes, *self._describe(values[finite]))
 
     @property
     def origin(self) -> str:

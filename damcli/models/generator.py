@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.models.preprocessing import Color
 
+GeneratedColor = Literal["rgb", "bgr"]
 NUMBER = "number"
 """The type of an input that takes a plain number instead of a tensor."""
 Feeds = Mapping[str, "NDArray[Any] | float"]
@@ -82,6 +82,8 @@ class Generator:
         The output that is the image; by default the one that looks like one.
     color
         The order of the channels that it gives.
+    notes
+        What the user should know of how the file was loaded.
 
     Raises
     ------
@@ -99,7 +101,8 @@ class Generator:
         latent: tuple[int, ...] | None = None,
         values: Mapping[str, float] | None = None,
         output: str | None = None,
-        color: Color = "rgb",
+        color: GeneratedColor = "rgb",
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name = path.name
         self.origin = str(path)
@@ -107,6 +110,7 @@ class Generator:
         self.runtime = program.runtime
         self.values = dict(values or {})
         self.color = color
+        self.notes = notes
         self._program = program
         self._output = output
         self._input = self._find_latent()

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from damcli.models.generator import Feeds, GraphInput
+from damcli.models.onnx_network import run_options, runtime_of
 
 _TYPES = {"float": "float32", "double": "float64", "bool": "bool"}
 
@@ -18,13 +19,12 @@ class OnnxProgram:
     ----------
     session
         The graph in onnxruntime.
-    runtime
-        What runs it, and where.
     """
 
-    def __init__(self, session: Any, runtime: str) -> None:
+    def __init__(self, session: Any) -> None:
         self._session = session
-        self.runtime = runtime
+        self._options = run_options()
+        self.runtime = runtime_of(session)
         needed = [_graph_input(one, optional=False) for one in session.get_inputs()]
         # an input that the file also gives a value may be left out
         spare = [_graph_input(one, optional=True) for one in session.get_overridable_initializers()]
@@ -33,7 +33,7 @@ class OnnxProgram:
     def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """Return the outputs by name."""
         names = [one.name for one in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        return dict(zip(names, self._session.run(names, dict(feeds), self._options), strict=True))
 
 
 def _graph_input(argument: Any, *, optional: bool) -> GraphInput:

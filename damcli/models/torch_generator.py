@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.models.generator import NUMBER, Feeds, GraphInput
+from damcli.models.torch_network import module_of
 
 Call = Callable[[Mapping[str, Any]], Any]
 
@@ -76,3 +77,24 @@ def script_program(module: Any, device: Any, runtime: str) -> TorchProgram:
         for argument in module.forward.schema.arguments[1:]
     )
     return TorchProgram(lambda values: module(**values), inputs, device, runtime)
+
+
+def exported_program(exported: Any, device: Any, runtime: str) -> TorchProgram:
+    """Take what torch.export saved, which tells shapes too, and has no defaults."""
+    placeholders = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
+    # an argument that was a plain number stands there as its value, which cannot be another
+    arguments = exported.graph_signature.user_inputs
+    inputs = []
+    for name in (one for one in arguments if isinstance(one, str) and one in placeholders):
+        value = placeholders[name].meta["val"]
+        shape = tuple(axis if isinstance(axis, int) else None for axis in value.shape)
+        inputs.append(GraphInput(name, shape, str(value.dtype).removeprefix("torch.")))
+    module = module_of(exported).to(device)
+    by_name = list(exported.call_spec.in_spec.child(1).context or ())
+
+    def call(values: Mapping[str, Any]) -> Any:
+        given = [values[one] if isinstance(one, str) else one for one in arguments]
+        plain = len(given) - len(by_name)
+        return module(*given[:plain], **dict(zip(by_name, given[plain:], strict=True)))
+
+    return TorchProgram(call, tuple(inputs), device, runtime)
