@@ -38,11 +38,13 @@ def onnx_generator(
     psi: float | None = None,
     extra: tuple[tuple[str, str, tuple[Any, ...]], ...] = (),
     outputs: int = 1,
+    inside: str = "",
 ) -> Path:
     """Write ``scale * tanh(psi * latent @ weights) + shift``, as images.
 
     ``extra`` are further inputs without a value, (name, type, shape), of which nothing
-    but the sum of float ones is added to the latent.
+    but the sum is added to the latent. ``inside`` is what the graph does beside: ``mean``
+    mixes a batch, ``one`` takes one latent only, ``noise`` draws some.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -51,6 +53,8 @@ def onnx_generator(
         return numpy_helper.from_array(np.asarray(value, dtype=dtype), name)
 
     shape = (-1, 3, SIDE, SIDE) if layout == "NCHW" else (-1, SIDE, SIDE, 3)
+    if inside == "one":
+        shape = (1, *shape[1:])
     matrix = weights()
     if layout == "NHWC":
         matrix = matrix.reshape(DIM, 3, SIDE, SIDE).transpose(0, 2, 3, 1).reshape(DIM, -1)
@@ -82,7 +86,19 @@ def onnx_generator(
         helper.make_node("MatMul", [last, "matrix"], ["sum"]),
         helper.make_node("Tanh", ["sum"], ["tanh"]),
         helper.make_node("Mul", ["tanh", "scale"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "shift"], ["shifted"]),
+        *{
+            "": [helper.make_node("Identity", ["scaled"], ["more"])],
+            "one": [helper.make_node("Identity", ["scaled"], ["more"])],
+            "mean": [
+                helper.make_node("ReduceMean", ["scaled"], ["mean"], axes=[0]),
+                helper.make_node("Sub", ["scaled", "mean"], ["more"]),
+            ],
+            "noise": [
+                helper.make_node("RandomNormalLike", ["scaled"], ["noise"], scale=0.1),
+                helper.make_node("Add", ["scaled", "noise"], ["more"]),
+            ],
+        }[inside],
+        helper.make_node("Add", ["more", "shift"], ["shifted"]),
         helper.make_node("Reshape", ["shifted", "shape"], ["image"]),
     ]
     result, kind = "image", TensorProto.FLOAT

@@ -54,6 +54,28 @@ def test_every_form_of_a_generator_gives_the_same_pixels(
     assert np.abs(made.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("inside", "said", "batch"),
+    [
+        ("", None, None),
+        ("one", "a batch size of 1 is fixed inside the graph", 1),
+        ("mean", "its faces depend on the other latents of a batch", 1),
+        ("noise", "draws noise of its own", None),
+    ],
+)
+def test_a_face_depends_on_its_latent_alone_or_it_is_said(
+    tmp_path: Path, inside: str, said: str | None, batch: int | None
+) -> None:
+    path = onnx_generator(tmp_path / "gan.onnx", inside=inside)
+    made = open_generator(path, device="cpu")
+    assert made.batch == batch
+    assert len(made.notes) == (said is not None)
+    assert said is None or said in made.notes[0]
+    if inside != "noise":
+        alone = [made.generate(LATENTS[row : row + 1]) for row in range(5)]
+        assert np.allclose(made.generate(LATENTS), np.concatenate(alone), atol=1e-6)
+
+
 def test_channels_in_the_other_order(tmp_path: Path) -> None:
     path = onnx_generator(tmp_path / "gan.onnx")
     assert np.array_equal(pixels(path, color="bgr"), pixels(path)[..., ::-1])
@@ -116,17 +138,17 @@ def test_a_value_for_no_input(tmp_path: Path) -> None:
 
 def test_several_images_come_out(tmp_path: Path) -> None:
     path = onnx_generator(tmp_path / "gan.onnx", outputs=2)
-    with pytest.raises(InputError, match="2 outputs that are 5 colour images") as found:
+    with pytest.raises(InputError, match="2 outputs are colour images") as found:
         pixels(path)
     assert "--generator-output" in str(found.value.hint)
     assert np.array_equal(pixels(path, output="image"), 255 - pixels(path, output="other1"))
-    with pytest.raises(InputError, match=r"no output 'faces'; expected one of: image \(5, 3, 16"):
+    with pytest.raises(InputError, match=r"no output 'faces'; expected one of: image \(1, 3, 16"):
         pixels(path, output="faces")
 
 
 def test_what_does_not_run_says_why(tmp_path: Path) -> None:
     path = onnx_generator(tmp_path / "gan.onnx", latent=("z",))
-    with pytest.raises(InputError, match=r"does not run on 5 latents of shape \(4,\)"):
+    with pytest.raises(InputError, match=r"does not run on a batch of 1 latents of shape \(4,\)"):
         pixels(path, np.zeros((5, 4), dtype=np.float32), latent=(4,))
 
 

@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
+from damcli.models.program import GraphInput, Program, filled, listing
 
 GeneratedColor = Literal["rgb", "bgr"]
-NUMBER = "number"
-"""The type of an input that takes a plain number instead of a tensor."""
-Feeds = Mapping[str, "NDArray[Any] | float"]
-
-
-@dataclass(frozen=True)
-class GraphInput:
-    """One input of a generator's graph.
-
-    Attributes
-    ----------
-    name
-        Of the input.
-    shape
-        Its axes, None where one is open; None where the file does not tell.
-    dtype
-        In numpy's words, or `NUMBER`.
-    optional
-        Whether the graph has a value of its own for it.
-    """
-
-    name: str
-    shape: tuple[int | None, ...] | None
-    dtype: str
-    optional: bool = False
-
-    def __str__(self) -> str:
-        if self.shape is None:
-            return f"{self.name} ({self.dtype})"
-        axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
-        return f"{self.name} ({axes}) {self.dtype}"
-
-
-class Program(Protocol):
-    """A graph that runs, of whatever runtime."""
-
-    @property
-    def runtime(self) -> str:
-        """What runs it, and where."""
-        ...
-
-    @property
-    def inputs(self) -> Sequence[GraphInput]: ...  # noqa: D102
-
-    def run(self, feeds: Feeds) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name."""
-        ...
 
 
 class Generator:
@@ -115,7 +68,7 @@ class Generator:
         self._output = output
         self._input = self._find_latent()
         self.latent_shape = self._settle_latent(latent)
-        self._fixed_batch = self._input.shape[0] if self._input.shape else None
+        self.batch = self._input.shape[0] if self._input.shape else None
 
     @property
     def latent_dim(self) -> int:
@@ -125,6 +78,35 @@ class Generator:
     def describe_values(self) -> str:
         """Say what its further inputs were given, for the record."""
         return ", ".join(f"{name}={value:g}" for name, value in self.values.items()) or "none"
+
+    def settle(self) -> None:
+        """Find out whether a face depends on its latent alone, and take latents one by one if not.
+
+        Exporters fix the batch size inside a graph and leave the input open, and some
+        generators draw noise of their own; `notes` tell what was found.
+
+        Raises
+        ------
+        InputError
+            Not even one latent gives an image.
+        """
+        latents = np.random.default_rng(0).standard_normal((2, self.latent_dim), dtype=np.float32)
+        alone = self.generate(latents[:1])
+        if not _alike(alone, self.generate(latents[:1])):
+            self.notes += (
+                f"{self.origin}: draws noise of its own, so that no face comes out twice the same",
+            )
+            return
+        if self.batch is not None:
+            return
+        try:
+            apart = _alike(alone, self.generate(latents)[:1])
+            reason = "its faces depend on the other latents of a batch"
+        except InputError:
+            apart, reason = False, "a batch size of 1 is fixed inside the graph"
+        if not apart:
+            self.batch = 1
+            self.notes += (f"{self.origin}: one latent at a time: {reason}",)
 
     def generate(self, latents: NDArray[np.float32]) -> NDArray[Any]:
         """Generate images.
@@ -145,7 +127,7 @@ class Generator:
         InputError
             What comes out is not one image a latent.
         """
-        step = self._fixed_batch or len(latents)
+        step = self.batch or len(latents)
         parts = []
         for start in range(0, len(latents), step):
             part = latents[start : start + step]
@@ -161,25 +143,25 @@ class Generator:
         }
         by_name = {one.name: one for one in self._program.inputs}
         for name, value in self.values.items():
-            feeds[name] = _filled(by_name[name], value, count)
+            feeds[name] = filled(by_name[name], value, count)
         try:
             return self._program.run(feeds)
         except Exception as error:  # each runtime raises its own, and says what it lacks
             reason = " ".join(str(error).split())[:300]
             raise InputError(
                 self.origin,
-                f"does not run on {count} latents of shape {self.latent_shape} "
+                f"does not run on a batch of {count} latents of shape {self.latent_shape} "
                 f"({type(error).__name__}: {reason}); expected one image a latent",
                 hint="check --latent and --generator-input against the generator's documentation",
             ) from error
 
     def _images(self, outputs: dict[str, NDArray[Any]], count: int) -> NDArray[Any]:
-        listing = ", ".join(f"{name} {value.shape}" for name, value in outputs.items())
+        named = ", ".join(f"{name} {value.shape}" for name, value in outputs.items())
         pool = outputs
         if self._output is not None:
             if self._output not in outputs:
                 raise InputError(
-                    self.origin, f"no output '{self._output}'; expected one of: {listing}"
+                    self.origin, f"no output '{self._output}'; expected one of: {named}"
                 )
             pool = {self._output: outputs[self._output]}
         images = [_channels_last(value) for value in pool.values() if _is_image(value, count)]
@@ -187,8 +169,8 @@ class Generator:
             return images[0]
         raise InputError(
             self.origin,
-            f"{len(images)} outputs that are {count} colour images, of: {listing}; expected one "
-            "of shape (batch, 3, height, width) or (batch, height, width, 3)",
+            f"{len(images)} outputs are colour images, of: {named} for a batch of {count}; "
+            "expected one of shape (batch, 3, height, width) or (batch, height, width, 3)",
             hint="name it: --generator-output NAME" if images else "is it a generator of images?",
         )
 
@@ -198,14 +180,14 @@ class Generator:
         for name in self.values:
             if name not in names:
                 raise InputError(
-                    self.origin, f"no input '{name}'; expected one of: {_listing(inputs)}"
+                    self.origin, f"no input '{name}'; expected one of: {listing(inputs)}"
                 )
         open_ones = [one for one in inputs if not one.optional and one.name not in self.values]
         if len(open_ones) == 1:
             return open_ones[0]
         raise InputError(
             self.origin,
-            f"{len(open_ones)} inputs without a value, of: {_listing(inputs)}; expected one, "
+            f"{len(open_ones)} inputs without a value, of: {listing(inputs)}; expected one, "
             "the latent",
             hint="give each input but the latent its value: --generator-input NAME=VALUE"
             if open_ones
@@ -239,21 +221,21 @@ class Generator:
         return known
 
 
-def _listing(inputs: Sequence[GraphInput]) -> str:
-    return ", ".join(str(one) + (" with a default" if one.optional else "") for one in inputs)
-
-
-def _filled(one: GraphInput, value: float, count: int) -> NDArray[Any] | float:
-    if one.dtype == NUMBER:
-        return value
-    axes = one.shape or ()
-    shape = [count if axis is None and place == 0 else axis for place, axis in enumerate(axes)]
-    # a further open axis can only be guessed, and 1 broadcasts
-    return np.full([1 if axis is None else axis for axis in shape], value, dtype=one.dtype)
-
-
 def _is_image(value: NDArray[Any], count: int) -> bool:
     return value.ndim == 4 and len(value) == count and 3 in (value.shape[1], value.shape[3])
+
+
+def _alike(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    """Tell whether images are the same but for float noise, a hundredth of their range."""
+    span = float(np.ptp(first[np.isfinite(first)], axis=None)) if np.isfinite(first).any() else 0
+    near = np.isclose(
+        first.astype(np.float32),
+        second.astype(np.float32),
+        rtol=0,
+        atol=0.01 * span,
+        equal_nan=True,
+    )
+    return bool(near.all())
 
 
 def _channels_last(value: NDArray[Any]) -> NDArray[Any]:

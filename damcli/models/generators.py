@@ -9,11 +9,12 @@ from pathlib import Path
 from damcli.errors import InputError, MissingExtra
 from damcli.models.batching import digest_of
 from damcli.models.checkpoints import require_file
-from damcli.models.generator import GeneratedColor, Generator, Program
+from damcli.models.generator import GeneratedColor, Generator
 from damcli.models.network import Device
 from damcli.models.onnx_file import check_file
 from damcli.models.onnx_generator import OnnxProgram
 from damcli.models.onnx_network import open_session
+from damcli.models.program import Program
 from damcli.models.torch_files import kind_of
 from damcli.models.torch_generator import exported_program, script_program
 from damcli.models.torch_network import load_exported, loaded, torch_device
@@ -54,7 +55,7 @@ def open_generator(
     """
     require_file(path, "a generator")
     program, digest, notes = _open_program(path, device, threads)
-    return Generator(
+    generator = Generator(
         path,
         digest,
         program,
@@ -64,6 +65,8 @@ def open_generator(
         color=color,
         notes=notes,
     )
+    generator.settle()
+    return generator
 
 
 def _open_program(

@@ -6,14 +6,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from damcli.models.generator import Feeds, GraphInput
 from damcli.models.onnx_network import run_options, runtime_of
+from damcli.models.program import Feeds, GraphInput
 
 _TYPES = {"float": "float32", "double": "float64", "bool": "bool"}
 
 
 class OnnxProgram:
-    """An ONNX graph as a `damcli.models.generator.Program`.
+    """An ONNX graph as a `damcli.models.program.Program`.
 
     Parameters
     ----------

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.models.generator import NUMBER, Feeds, GraphInput
+from damcli.models.program import NUMBER, Feeds, GraphInput
 from damcli.models.torch_network import module_of
 
 Call = Callable[[Mapping[str, Any]], Any]
 
 
 class TorchProgram:
-    """A program of PyTorch as a `damcli.models.generator.Program`.
+    """A program of PyTorch as a `damcli.models.program.Program`.
 
     Parameters
     ----------
