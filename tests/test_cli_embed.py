@@ -99,7 +99,7 @@ def test_broken_images_are_warned_of_even_with_quiet(folder: Path) -> None:
     done = embed(folder, "--quiet")
     assert done.code == 0
     assert done.err.count("\n") == 1
-    assert "1 images gave no embedding" in done.err
+    assert "1 image(s) without an embedding" in done.err
     assert "p1/1.png" in done.err
     with (folder / "emb.rejects.csv").open() as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["p1/1.png"]
@@ -273,7 +273,7 @@ def test_two_processes_make_the_same_file(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("wrote 11 embeddings") == 1
-    assert done.stderr.count("1 images gave no embedding") == 1
+    assert done.stderr.count("1 image(s) without an embedding") == 1
     one, two = read_embeddings(folder / "one.h5"), read_embeddings(folder / "two.h5")
     assert list(one.ids) == list(two.ids)
     assert (one.vectors == two.vectors).all()

@@ -147,6 +147,8 @@ def embed(
     messages = Messages(quiet=quiet)
     job = open_job(source, described, framings, root=root, messages=messages)
     if check is not None:
+        if job.ranks.size > 1:
+            raise usage_error("--check is for one process: run it without torchrun")
         check_ways(job, check, seed, flip.value, as_json=as_json, messages=messages)
         return
     assert output is not None

@@ -233,7 +233,7 @@ def _report(done: Embedded, messages: Messages) -> None:
         first = "; ".join(f"{one.place}: {one.reason}" for one in rejects[:_NAMED])
         more = "; …" if len(rejects) > _NAMED else ""
         messages.warn(
-            f"{len(rejects):,} images gave no embedding, listed in "
+            f"{len(rejects):,} image(s) without an embedding, listed in "
             f"{done.output.with_suffix('.rejects.csv')}: {first}{more}"
         )
     if done.several_faces:

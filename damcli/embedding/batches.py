@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.models.preprocessing import Preprocessing
 from damcli.sources.framing import Framing
-from damcli.sources.source import ImageSource
+from damcli.sources.source import Image, ImageSource
 from damcli.storage.embeddings import Rows
 
 
@@ -32,12 +32,12 @@ class Reject(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """An image as the model takes it, and what its source and its framing say of it."""
+    """An image cut to size, and what its source and its framing say of it."""
 
     row: int
     id: str
     place: str
-    pixels: NDArray[np.float32]
+    image: Image
     subject: str | None
     groups: Mapping[str, str]
     landmarks: NDArray[np.float32] | None
@@ -47,8 +47,9 @@ class Ready(NamedTuple):
 class Batch(NamedTuple):
     """The images of some rows of a source, in their order."""
 
-    rows: Rows
     ready: list[Ready]
+    pixels: NDArray[np.float32]
+    """As the model takes them, one for each that is ready; of length 0 where none is."""
     rejects: list[Reject]
 
 
@@ -103,48 +104,57 @@ def batches(
     iterator of Batch
         At most two batches, or a few images a thread, wait in memory.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    assembler = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
-    def prepare(row: int) -> Ready | Reject:
-        return _prepare(source, framing, preprocessing, row)
-
-    def submit(rows: Rows) -> tuple[Rows, list[Future[Ready | Reject]]]:
-        return rows, [pool.submit(prepare, int(row)) for row in rows]
+    def submit(rows: Rows) -> Future[Batch]:
+        images = [decoders.submit(_prepare, source, framing, int(row)) for row in rows]
+        return assembler.submit(_assemble, images, preprocessing)
 
     def run() -> Iterator[Batch]:
         left = iter(groups)
-        waiting = deque(submit(rows) for rows in islice(left, 2))
+        waiting = deque((len(rows), submit(rows)) for rows in islice(left, 2))
         while waiting:
-            rows, futures = waiting.popleft()
-            done = [future.result() for future in futures]
-            waiting.extend(submit(rows) for rows in islice(left, 1))
-            while sum(len(rows) for rows, _ in waiting) < 2 * workers:
+            _, batch = waiting.popleft()
+            done = batch.result()
+            while len(waiting) < 2 or sum(size for size, _ in waiting) < 2 * workers:
                 following = next(left, None)
                 if following is None:
                     break
-                waiting.append(submit(following))
-            yield Batch(
-                rows,
-                [one for one in done if isinstance(one, Ready)],
-                [one for one in done if isinstance(one, Reject)],
-            )
+                waiting.append((len(following), submit(following)))
+            yield done
 
     try:
         yield run()
     finally:
-        pool.shutdown(cancel_futures=True)
+        decoders.shutdown(cancel_futures=True)
+        assembler.shutdown(cancel_futures=True)
 
 
-def _prepare(
-    source: ImageSource, framing: Framing, preprocessing: Preprocessing, row: int
-) -> Ready | Reject:
+def _prepare(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
     name, place = source.id_of(row), source.place_of(row)
     try:
         sample = source.read(row)
         framed = framing.frame(name, place, sample.image)
     except InputError as error:
         return Reject(name, place, error.found, row)
-    pixels = preprocessing.apply(framed.image[None])[0]
     return Ready(
-        row, name, place, pixels, sample.subject, sample.groups, framed.landmarks, framed.faces
+        row,
+        name,
+        place,
+        framed.image,
+        sample.subject,
+        sample.groups,
+        framed.landmarks,
+        framed.faces,
     )
+
+
+def _assemble(images: list[Future[Ready | Reject]], preprocessing: Preprocessing) -> Batch:
+    done = [image.result() for image in images]
+    ready = [one for one in done if isinstance(one, Ready)]
+    pixels = np.empty(0, dtype=np.float32)
+    if ready:
+        # All at once: numpy would spend as long on the overhead of single images.
+        pixels = preprocessing.apply(np.stack([one.image for one in ready]))
+    return Batch(ready, pixels, [one for one in done if isinstance(one, Reject)])

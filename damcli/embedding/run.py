@@ -75,7 +75,7 @@ class Run:
         self._tell(total)
         for batch in batches:
             self._reject(batch.rejects)
-            ready, vectors = self._embed(batch.ready)
+            ready, vectors = self._embed(batch)
             if ready:
                 keep.append(_piece(ready, vectors))
             self.computed += len(ready)
@@ -92,10 +92,11 @@ class Run:
             return straight + mirrored
         return np.concatenate([straight, mirrored], axis=1)
 
-    def _embed(self, ready: list[Ready]) -> tuple[list[Ready], Vectors]:
+    def _embed(self, batch: Batch) -> tuple[list[Ready], Vectors]:
+        ready = batch.ready
         if not ready:
             return ready, np.empty((0, 0), dtype=np.float32)
-        vectors = self.outputs(np.stack([one.pixels for one in ready]))
+        vectors = self.outputs(batch.pixels)
         bad = invalid_rows(vectors)
         if bad.any():
             places = np.flatnonzero(bad)
