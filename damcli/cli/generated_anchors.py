@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from damcli.storage.anchors import Anchors
     from damcli.storage.files import EmbeddingFile
 
-ALIKE = 0.5
+ALIKE = 0.4
 """Mean cosine of all pairs from which a generator is said to make one face many times."""
 
 
@@ -148,9 +148,9 @@ def report_likeness(anchors: Anchors, messages: Messages) -> dict[str, Any] | No
     )
     if found.mean > ALIKE:
         messages.warn(
-            f"the anchors are all alike (mean cosine {found.mean:.3f}; different people are near "
-            "0): too little variety, no faces, or a wrong range, colour order or crop; look at "
-            "the faces (--sheet)"
+            f"the anchors are all alike (mean cosine {found.mean:.3f}; of different people it is "
+            "usually below 0.2): too little variety, no faces, or a wrong range, colour order or "
+            "crop; look at the faces (--sheet)"
         )
     return found._asdict()
 
