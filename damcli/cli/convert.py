@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from damcli.cli.build_anchors import FloatType
+from damcli.cli.anchor_options import FloatType
 from damcli.cli.console import Messages, command_line, usage_error
 from damcli.errors import InputError
 

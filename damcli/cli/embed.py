@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from damcli.cli.build_anchors import FloatType
+from damcli.cli.anchor_options import FloatType
 from damcli.cli.console import Messages, usage_error
 from damcli.cli.embed_check import check_ways
 from damcli.cli.embed_run import Framings, Model, open_job, run_job

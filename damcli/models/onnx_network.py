@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError, UserError
 from damcli.models.batching import LoadedNetwork, reason_of
 from damcli.models.network import Device, Layout
-from damcli.models.onnx_graph import Graph, read_graph
+from damcli.models.onnx_graph import read_graph
 
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _SILENT = 4  # fatal errors only: the others come as exceptions, and stderr is ours
@@ -31,23 +31,19 @@ def open_onnx(
     size: tuple[int, int] | None = None,
 ) -> LoadedNetwork:
     """Load an ONNX model; the arguments are those of `damcli.models.opening.open_network`."""
-    import onnxruntime
-
     graph = read_graph(
         path, input_name=input_name, output_name=output_name, layout=layout, size=size
     )
-    session = _session(path, graph, device, threads)
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = _SILENT
+    session = open_session(path, graph.file.mended, device, threads)
+    options = run_options()
     feed, outputs = graph.input.name, [graph.output]
 
     def forward(batch: NDArray[Any]) -> NDArray[Any]:
         output: NDArray[Any] = session.run(outputs, {feed: batch}, options)[0]
         return np.asarray(output)
 
-    where = "CUDA" if session.get_providers()[0] == _CUDA else "CPU"
-    runtime = f"onnxruntime {onnxruntime.__version__}, {where}"
-    return LoadedNetwork(path, graph.digest, runtime, graph.input, forward, graph.notes)
+    runtime = runtime_of(session)
+    return LoadedNetwork(path, graph.file.digest, runtime, graph.input, forward, graph.notes)
 
 
 def available_cores() -> int:
@@ -63,14 +59,49 @@ def available_cores() -> int:
     return len(cores) or os.cpu_count() or 1
 
 
-def _session(path: Path, graph: Graph, device: Device, threads: int | None) -> Any:
+def runtime_of(session: Any) -> str:
+    """Say what runs a session, and where."""
+    import onnxruntime
+
+    where = "CUDA" if session.get_providers()[0] == _CUDA else "CPU"
+    return f"onnxruntime {onnxruntime.__version__}, {where}"
+
+
+def run_options() -> Any:
+    """Return the options of a run that prints nothing."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _SILENT
+    return options
+
+
+def open_session(path: Path, mended: bytes | None, device: Device, threads: int | None) -> Any:
+    """Load a graph into onnxruntime.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    mended
+        What to run in place of the file; see `damcli.models.onnx_file.CheckedFile`.
+    device, threads
+        As of `damcli.models.opening.open_network`.
+
+    Raises
+    ------
+    InputError
+        onnxruntime does not take it.
+    UserError
+        The device that was asked for is not there.
+    """
     import onnxruntime
 
     there = _CUDA in onnxruntime.get_available_providers()
     if device == "cuda" and not there:
         raise _no_cuda("this onnxruntime is built for the CPU only", "pip install onnxruntime-gpu")
     options = _options(path, threads)
-    source = str(path) if graph.mended is None else graph.mended
+    source = str(path) if mended is None else mended
     if there and device != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # since 1.21
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             onnxruntime.preload_dlls()

@@ -46,7 +46,7 @@ def open_torch(
         import torch
     except ImportError as error:
         raise MissingExtra(f"running {path.name}", "torch") from error
-    where = _device(torch, device)
+    where = torch_device(torch, device)
     kind = "weights" if path.suffix.lower() == ".safetensors" else kind_of(path)
     if kind != "weights" and arch is not None:
         raise InputError(
@@ -62,7 +62,7 @@ def open_torch(
             program, shape, dtype, arguments = _exported(torch, path)
         else:
             if kind == "torchscript":
-                program = _loaded(path, lambda: torch.jit.load(str(path), map_location="cpu"))
+                program = loaded(path, lambda: torch.jit.load(str(path), map_location="cpu"))
             else:
                 program, notes = _with_weights(path, arch)
             program.eval()
@@ -84,7 +84,8 @@ def open_torch(
     )
 
 
-def _device(torch: Any, device: Device) -> str:
+def torch_device(torch: Any, device: Device) -> str:
+    """Return the device that a program runs on; one that was asked for and is missing raises."""
     there = torch.cuda.is_available()
     if device == "cuda" and not there:
         raise UserError(
@@ -94,7 +95,8 @@ def _device(torch: Any, device: Device) -> str:
     return "cuda" if there and device != "cpu" else "cpu"
 
 
-def _loaded(path: Path, load: Any) -> Any:
+def loaded(path: Path, load: Any) -> Any:
+    """Load something by torch; what it raises on damaged bytes becomes an `InputError`."""
     try:
         return load()
     except (UserError, MemoryError, ImportError):
@@ -107,15 +109,27 @@ def _loaded(path: Path, load: Any) -> Any:
         ) from error
 
 
-def _exported(torch: Any, path: Path) -> tuple[Any, tuple[int | None, ...], str, list[str]]:
-    """Load a `torch.export` program: its module, its input's shape, type and names."""
+def load_exported(torch: Any, path: Path) -> Any:
+    """Load a `torch.export` program that holds tensors and PyTorch's operators alone."""
 
     def load() -> Any:
         check_exported(path)
         with weights_only(), path.open("rb") as file:
             return torch.export.load(file)
 
-    program = _loaded(path, load)
+    return loaded(path, load)
+
+
+def module_of(program: Any) -> Any:
+    """Return the module of a `torch.export` program."""
+    # the guards are code from the file, written out and executed; shapes are checked by run
+    takes_guards = "check_guards" in inspect.signature(program.module).parameters
+    return program.module(check_guards=False) if takes_guards else program.module()
+
+
+def _exported(torch: Any, path: Path) -> tuple[Any, tuple[int | None, ...], str, list[str]]:
+    """Load a `torch.export` program: its module, its input's shape, type and names."""
+    program = load_exported(torch, path)
     arguments = list(program.graph_signature.user_inputs)
     images = next((n for n in program.graph.nodes if n.name == str(arguments[0])), None)
     value = None if images is None else images.meta.get("val")
@@ -124,10 +138,8 @@ def _exported(torch: Any, path: Path) -> tuple[Any, tuple[int | None, ...], str,
             str(path), f"its first input '{arguments[0]}' is no tensor; expected a batch of images"
         )
     shape = tuple(axis if isinstance(axis, int) else None for axis in value.shape)
-    # the guards are code from the file, written out and executed; shapes are checked by run
-    takes_guards = "check_guards" in inspect.signature(program.module).parameters
-    module = program.module(check_guards=False) if takes_guards else program.module()
-    return module, shape, _known_dtype(path, str(value.dtype)), [str(one) for one in arguments]
+    dtype = _known_dtype(path, str(value.dtype))
+    return module_of(program), shape, dtype, [str(one) for one in arguments]
 
 
 def _with_weights(path: Path, arch: str | None) -> tuple[Any, tuple[str, ...]]:
