@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from damcli.errors import InputError
 from damcli.protocols.pairs import Coded, PairChunk, PairList
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.storage.spool import Spool
+from damcli.storage.text_spool import TextSpool
 
 Progress = Callable[[int], None]
 _UNLABELLED = -1
@@ -74,10 +75,9 @@ class ResolvedPairs:
         """Make room for the columns that the list has."""
         columns = [("probe", np.int32), ("reference", np.int32), ("label", np.int8)]
         columns += [("fold", np.int32)] * self.has_folds
-        columns += [(f"group{i}", np.int32) for i in range(len(self.group_names))]
         self._spool = Spool(columns)
         self._folds = _Names()
-        self._groups = [_Names() for _ in self.group_names]
+        self._groups = TextSpool(self.group_names) if self.group_names else None
 
     def __len__(self) -> int:
         return len(self._spool)
@@ -90,30 +90,38 @@ class ResolvedPairs:
         records["label"] = _UNLABELLED if pairs.labels is None else pairs.labels
         if pairs.folds is not None:
             records["fold"] = self._folds.encode(pairs.folds)
-        for i, name in enumerate(self.group_names):
-            records[f"group{i}"] = self._groups[i].encode(pairs.groups[name])
+        if self._groups is not None:
+            self._groups.append({name: _texts(pairs.groups[name], known) for name in pairs.groups})
         self._spool.append(records[known])
         self.read += len(pairs)
         self.genuine_count += int((records["label"][known] == 1).sum())
 
     def chunks(self, pairs: int) -> Iterator[RowPairs]:
         """Yield all pairs in order, at most so many at a time."""
+        start = 0
         for records in self._spool.chunks(pairs):
+            groups = {} if self._groups is None else self._groups.read(start, len(records))
+            start += len(records)
             yield RowPairs(
                 records["probe"].astype(np.int64),
                 records["reference"].astype(np.int64),
                 records["label"] if self.labelled else None,
                 records["fold"] if self.has_folds else None,
-                {
-                    name: self._groups[i].values[records[f"group{i}"]]
-                    for i, name in enumerate(self.group_names)
-                },
+                groups,
             )
 
     @property
     def fold_names(self) -> NDArray[np.object_]:
         """The folds by their number."""
         return self._folds.values
+
+
+def _texts(column: Coded, known: NDArray[np.bool_]) -> Any:
+    """Return the wanted cells of a column as Arrow strings."""
+    import pyarrow as pa
+
+    codes = pa.array(column.codes[known])
+    return pa.DictionaryArray.from_arrays(codes, pa.array(column.names)).cast(pa.string())
 
 
 def resolve(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, UserError
 from damcli.lid.source import AnchorLid, LidSource, lid_source
 from damcli.metrics.dam import Combination
 from damcli.protocols.pairs import PairList
@@ -194,9 +195,16 @@ def score(
         An id is unknown, labels are all of one class, the files do not belong together, the
         calibration was made with others, or anchors show a test subject.
     UserError
-        Anchors and a lidr are given, or the lidr was fitted with another k or s.
+        Anchors and a lidr are given, the lidr was fitted with another k or s, ``combine`` is
+        neither of its two, or ``pairs`` are all pairs of other embeddings.
     """
     references = embeddings if gallery is None else gallery
+    if combine not in get_args(Combination):
+        raise UserError(f"combine = {combine!r}; expected sum or product")
+    if isinstance(pairs, AllPairs) and (
+        pairs.probes is not embeddings or pairs.references is not references
+    ):
+        raise UserError("all pairs of other embeddings; expected those that are to be scored")
     source = lid_source(anchors, lidr, k=k, s=s)
     for other in (gallery, source):
         if other is not None:

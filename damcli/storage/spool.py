@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,20 @@ from damcli.errors import OutputError
 from damcli.storage.atomic import is_disk_full
 
 _MEMORY_BYTES = 64 << 20
+
+
+@contextmanager
+def room_for_temporary_files() -> Iterator[None]:
+    """Say where it is that a temporary file found no room: it is not the output's fault."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise OutputError(
+            f"{tempfile.gettempdir()}: no room left for temporary files",
+            hint="free some space there, or name another folder: TMPDIR=FOLDER damcli ...",
+        ) from error
 
 
 class Spool:
@@ -37,16 +52,9 @@ class Spool:
     def append(self, records: NDArray[Any]) -> None:
         """Add records of the spool's type."""
         self._file.seek(0, 2)
-        try:
+        with room_for_temporary_files():
             self._file.write(np.ascontiguousarray(records).tobytes())
             self._file.flush()
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-            raise OutputError(
-                f"{tempfile.gettempdir()}: no room left for temporary files",
-                hint="free some space there, or name another folder: TMPDIR=FOLDER damcli ...",
-            ) from error
         self._records += len(records)
 
     def chunks(self, records: int) -> Iterator[NDArray[Any]]:
