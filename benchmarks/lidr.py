@@ -1,6 +1,6 @@
 """Cosine, DAM-R and DAM-L on all pairs of one file, the regressor fitted to a pool of others.
 
-python benchmarks/lidr.py POOL ANCHORS TEST [--far 1e-4] [--seeds 3] [--max-anchor-similarity C]
+python benchmarks/lidr.py POOL ANCHORS TEST [--far 1e-4] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ def main() -> None:
         parser.add_argument(name)
     parser.add_argument("--far", type=float, default=1e-4)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max-anchor-similarity", type=float)
     options = parser.parse_args()
     pool, test = damcli.open_embeddings(options.pool), damcli.read_embeddings(options.test)
     anchors = damcli.read_anchors(options.anchors)
@@ -31,13 +30,7 @@ def main() -> None:
     print(f"TAR at FAR {options.far:g}: cosine {cosine:.4f}, DAM-R {dam_r:.4f}")
     for recipe in ("tuned", "paper"):
         for seed in range(options.seeds):
-            lidr = damcli.fit_lidr(
-                pool,
-                anchors,
-                recipe=recipe,
-                seed=seed,
-                max_anchor_similarity=options.max_anchor_similarity,
-            )
+            lidr = damcli.fit_lidr(pool, anchors, recipe=recipe, seed=seed)
             r2, rank = (lidr.attributes[f"heldout_{name}"] for name in ("r2", "spearman"))
             print(
                 f"{recipe}, seed {seed}: DAM-L {tars(lidr=lidr)[1]:.4f}; "

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from damcli.errors import InputError, MissingExtra, UserError
 from damcli.lid import training_set as training_set_module
 from damcli.lid.fit_lidr import Diverged, fit_lidr
+from damcli.lid.own_photographs import suspect_similarity
 from damcli.lid.recipes import RECIPES, Recipe
 from damcli.lid.regressor import forward
 from damcli.lid.training import batches, choose_device, train
@@ -101,7 +103,8 @@ def by_hand(
         for anchor, subject, name in zip(others.vectors, others.subjects, others.ids, strict=True)
         if subject != people.subjects[row] and name != people.ids[row]
     ]
-    chosen = sorted(c for c in similarities if c <= ceiling)[-k:]
+    above = sum(c > ceiling for c in similarities)
+    chosen = sorted(c for c in similarities if c <= ceiling or above >= k)[-k:]
     return float(np.log(sum(np.exp(s * c) for c in chosen)))
 
 
@@ -120,11 +123,37 @@ def test_targets_leave_out_the_own_person(
     assert isinstance(data.vectors, np.memmap) == (max_bytes == 0)
 
 
-def test_a_ceiling_that_leaves_no_anchor() -> None:
-    people = faces(4, 2)
-    near = Anchors.of(replace(people, subjects=None, ids=people.ids + "x"), kind="fake-db")
-    with pytest.raises(InputError, match="every anchor is of the same subject"):
-        training_set(people, near, k=3, s=1.0, max_bytes=1 << 20, ceiling=0.001)
+def turned(cosines: list[float]) -> np.ndarray:
+    """Make unit vectors of these cosines to the first axis."""
+    rest = np.eye(len(cosines) + 1)[1:]
+    return np.array([[c, *np.sqrt(1 - c**2) * r[1:]] for c, r in zip(cosines, rest, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("cosines", "kept"),
+    [
+        ([0.9, 0.8, 0.3, 0.2, 0.1], [0.3, 0.2, 0.1]),  # two photographs of one person
+        ([0.9, 0.8, 0.7, 0.6, 0.1], [0.9, 0.8, 0.7]),  # a crowd, which is what LIDs tell
+        ([0.4, 0.3, 0.2, 0.1, 0.0], [0.4, 0.3, 0.2]),
+    ],
+)
+def test_own_photographs_are_skipped_and_a_crowd_is_not(
+    cosines: list[float], kept: list[float]
+) -> None:
+    others = Anchors.of(Embeddings.from_arrays(turned(cosines)), kind="fake-db")
+    one = Embeddings.from_arrays(np.eye(1, others.dim), ["me"])
+    data = training_set(one, others, k=3, s=1.0, max_bytes=1 << 20, ceiling=0.5)
+    assert data.log_lids[0] == pytest.approx(np.log(np.exp(kept).sum()), abs=1e-6)
+    assert data.skipped_rows == int(max(kept) < max(cosines))
+
+
+def test_the_limit_is_where_a_normal_spread_leaves_a_hundredth_anchor() -> None:
+    rng = np.random.default_rng(0)
+    dim, count = 64, 2000
+    pool = Embeddings.from_arrays(rng.normal(size=(count, dim)))
+    limit = suspect_similarity(pool, Anchors.of(pool, kind="fake-db"))
+    # Cosines of random directions spread by 1/sqrt(dim); a hundredth of 2,000 is 1 in 200,000.
+    assert limit == pytest.approx(norm.isf(0.01 / count) / np.sqrt(dim), rel=0.05)
 
 
 def test_a_known_function_is_recovered() -> None:

@@ -89,9 +89,13 @@ def fit_lidr(
         float, typer.Option(help="GiB of vectors in memory; more lie in a temporary file.")
     ] = 4.0,
     max_anchor_similarity: Annotated[
-        float | None,
-        typer.Option(help="Anchors above this cosine to a row count as the same person, skipped."),
-    ] = None,
+        str,
+        typer.Option(
+            metavar="auto|none|C",
+            help="A few anchors above this cosine to a row count as the same person, skipped; "
+            "auto sets a limit only where subjects are not known.",
+        ),
+    ] = "auto",
     allow_mixed_models: Annotated[
         bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
     ] = False,
@@ -109,7 +113,6 @@ def fit_lidr(
         ("-s", s, None),
         ("--lr", lr, None),
         ("--holdout", holdout, 1),
-        ("--max-anchor-similarity", max_anchor_similarity, 1),
     ):
         if value is not None and not 0 < value < (most or float("inf")):
             wanted = "a number above 0" if most is None else "a number between 0 and 1"
@@ -141,7 +144,7 @@ def fit_lidr(
         "seed": seed,
         "device": device.value,
         "max_bytes": int(max_memory * (1 << 30)),
-        "max_anchor_similarity": max_anchor_similarity,
+        "max_anchor_similarity": _limit(max_anchor_similarity),
         "allow_mixed_models": allow_mixed_models,
     }
     try:
@@ -154,6 +157,20 @@ def fit_lidr(
     write_lidr(output, lidr, force=force, command=command_line())
     messages.say(f"wrote {output}")
     report(lidr, embeddings, anchor_set, output, messages, as_json=as_json)
+
+
+def _limit(text: str) -> float | str | None:
+    if text == "none":
+        return None
+    try:
+        limit = float("nan") if text == "auto" else float(text)
+    except ValueError:
+        limit = 0
+    if limit <= 0 or limit >= 1:
+        raise usage_error(
+            f"--max-anchor-similarity {text}: expected auto, none or a number between 0 and 1"
+        )
+    return "auto" if text == "auto" else limit
 
 
 def _recipe(name: RecipeName, changes: dict[str, Any]) -> str | Recipe:

@@ -43,7 +43,7 @@ def report(
         f"{_shown(about, 'heldout_spearman')} of log G, median relative error of G "
         f"{_shown(about, 'heldout_relative_error')}"
     )
-    _tell_near_anchors(about, source, anchors, messages)
+    _tell_skipped_anchors(about, messages)
     heldout = _held_out(lidr, source)
     evaluation = _evaluation(heldout, lidr, anchors, messages)
     settings = {"k": lidr.k, "s": lidr.s, **about}
@@ -61,17 +61,13 @@ def report(
         print_report(evaluation)
 
 
-def _tell_near_anchors(
-    about: Any, source: EmbeddingFile, anchors: Anchors, messages: Messages
-) -> None:
-    """Say what was skipped, or what may have been learnt from anchors of the same person."""
-    found = f"{about['near_rows']:,} embeddings have anchors above cosine {about['near_above']:g}"
-    if about["near_skipped"]:
-        messages.say(f"{found}, which were skipped as of the same person")
-    elif about["near_rows"] and (source.subjects is None or anchors.subjects is None):
-        messages.warn(
-            f"{found}, and subjects are not known; if these are of the same person, their LIDs "
-            f"are too high: skip them with --max-anchor-similarity {about['near_above']:g}"
+def _tell_skipped_anchors(about: Any, messages: Messages) -> None:
+    """Say for how many embeddings anchors were skipped that may be of the same person."""
+    limit = about["max_anchor_similarity"]
+    if limit != "none":
+        messages.say(
+            f"{about['skipped_rows']:,} embeddings have a few anchors above cosine {limit:.3f}, "
+            "skipped as photographs of the same person"
         )
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import UserError
 from damcli.lid.neighbours import Progress
+from damcli.lid.own_photographs import suspect_similarity
 from damcli.lid.recipes import RECIPES, Recipe
 from damcli.lid.regressor import forward
 from damcli.lid.training import Check, Trained, choose_device, require_torch, train
-from damcli.lid.training_set import SUSPECT, Split, TrainingSet, hold_out, training_set
+from damcli.lid.training_set import Split, TrainingSet, hold_out, training_set
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import MODEL_DIGEST, EmbeddingSource
 from damcli.storage.lidr import Lidr
@@ -56,7 +57,7 @@ def fit_lidr(
     seed: int = 0,
     device: str = "auto",
     max_bytes: int = MAX_BYTES,
-    max_anchor_similarity: float | None = None,
+    max_anchor_similarity: float | Literal["auto"] | None = "auto",
     allow_mixed_models: bool = False,
     searching: Progress | None = None,
     on_check: Callable[[Check], None] | None = None,
@@ -85,8 +86,10 @@ def fit_lidr(
     max_bytes
         Vectors beyond this are kept in a temporary file.
     max_anchor_similarity
-        Anchors of a higher cosine to a training embedding are taken for its own subject,
-        and skipped: for pools whose subjects are not known.
+        Anchors of a higher cosine to a training embedding are taken for its own subject, and
+        skipped unless they are k or more; None for no such limit. ``auto`` sets none where
+        the subjects of both sides are known, else that of
+        `damcli.lid.own_photographs.suspect_similarity`.
     allow_mixed_models
         Let the embeddings and the anchors come from different models.
     searching
@@ -116,13 +119,14 @@ def fit_lidr(
     place = choose_device(torch, device)
     check_same_space(embeddings, anchors, allow_mixed_models=allow_mixed_models)
     split = hold_out(embeddings, holdout, seed)
+    ceiling = _ceiling(max_anchor_similarity, embeddings, anchors)
     data = training_set(
         embeddings,
         anchors,
         k=k,
         s=s,
         max_bytes=max_bytes,
-        ceiling=max_anchor_similarity,
+        ceiling=ceiling,
         progress=searching,
     )
     trained = train(data, split, chosen, seed=seed, device=place, on_check=on_check)
@@ -132,9 +136,8 @@ def fit_lidr(
         "seed": seed,
         "holdout": holdout,
         "device": place,
-        "near_rows": data.near_rows,
-        "near_above": SUSPECT if max_anchor_similarity is None else max_anchor_similarity,
-        "near_skipped": max_anchor_similarity is not None,
+        "max_anchor_similarity": "none" if ceiling is None else ceiling,
+        "skipped_rows": data.skipped_rows,
         **_sources(embeddings, anchors),
     }
     if trained.layers is None:
@@ -152,6 +155,16 @@ def fit_lidr(
     if trained.diverged_at is not None:
         raise Diverged(trained, chosen, lidr)
     return lidr
+
+
+def _ceiling(
+    wanted: float | Literal["auto"] | None, embeddings: EmbeddingSource, anchors: Anchors
+) -> float | None:
+    if wanted != "auto":
+        return wanted
+    if embeddings.subjects is not None and anchors.subjects is not None:
+        return None
+    return suspect_similarity(embeddings, anchors)
 
 
 def _sources(embeddings: EmbeddingSource, anchors: Anchors) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.lid.discrepancy import log_sum, require_other_people
-from damcli.lid.neighbours import Neighbours, Progress, nearest_anchors
+from damcli.lid.neighbours import Progress, nearest_anchors
+from damcli.lid.own_photographs import without_own_photographs
 from damcli.storage.anchors import Anchors
-from damcli.storage.embeddings import Embeddings, EmbeddingSource, Names, Rows
+from damcli.storage.embeddings import EmbeddingSource, Names, Rows
 
 # Many, since each block of rows brings its own index of the anchors.
 _BLOCK_ROWS = 1 << 15
-# Where subjects are not known, an anchor above this cosine may well be of the same person.
-SUSPECT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +30,13 @@ class TrainingSet:
         (N, D) float32, in memory or mapped from a temporary file.
     log_lids
         (N,) float64.
-    near_rows
-        How many rows have an anchor above the ceiling, or above `SUSPECT` without one.
+    skipped_rows
+        How many rows had anchors above the ceiling that were skipped.
     """
 
     vectors: NDArray[np.float32]
     log_lids: NDArray[np.float64]
-    near_rows: int = 0
+    skipped_rows: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,48 +106,30 @@ def training_set(
     max_bytes
         Vectors beyond this are kept in a temporary file and not in memory.
     ceiling
-        Anchors of a higher cosine to a row are taken for its own subject, and skipped.
+        Anchors of a higher cosine to a row are taken for its own subject, and skipped, unless
+        they are a crowd; see `damcli.lid.own_photographs`.
     progress
         Called with the number of embeddings done since the last call.
 
     Raises
     ------
     InputError
-        A row has no direction, or only anchors of its own subject or above the ceiling.
+        A row has no direction, or only anchors of its own subject.
     """
     vectors = _room(len(source), source.dim, max_bytes)
     log_lids = np.empty(len(source))
-    near_rows = 0
+    skipped_rows = 0
     for start in range(0, len(source), _BLOCK_ROWS):
         rows = slice(start, min(start + _BLOCK_ROWS, len(source)))
         block = source.take(rows)
         nearest = nearest_anchors(block, anchors, k, progress=progress)
-        near_rows += int((nearest.similarities[:, 0] > (ceiling or SUSPECT)).sum())
         if ceiling is not None:
-            nearest = _below(ceiling, nearest, block, anchors, k)
+            nearest, skipped = without_own_photographs(ceiling, nearest, block, anchors, k)
+            skipped_rows += skipped
         require_other_people(block.ids, nearest, source.origin, anchors.origin)
         vectors[rows] = block.vectors
         log_lids[rows] = log_sum(nearest.similarities, s)
-    return TrainingSet(vectors, log_lids, near_rows)
-
-
-def _below(
-    ceiling: float, nearest: Neighbours, block: Embeddings, anchors: Anchors, k: int
-) -> Neighbours:
-    """Put the next anchors in the place of those above the ceiling."""
-    similarities, rows = nearest.similarities.copy(), nearest.rows.copy()
-    short, width = np.flatnonzero(similarities[:, 0] > ceiling), k
-    while len(short):
-        width = min(4 * width, len(anchors))
-        wide = nearest_anchors(block.take(short), anchors, width)
-        first = (wide.similarities > ceiling).sum(axis=1)
-        places = np.minimum(first[:, None] + np.arange(similarities.shape[1]), width - 1)
-        past = first[:, None] + np.arange(similarities.shape[1]) >= width
-        found = np.take_along_axis(wide.similarities, places, axis=1)
-        similarities[short] = np.where(past, -np.inf, found)
-        rows[short] = np.where(past, -1, np.take_along_axis(wide.rows, places, axis=1))
-        short = short[past.any(axis=1)] if width < len(anchors) else short[:0]
-    return Neighbours(similarities, rows)
+    return TrainingSet(vectors, log_lids, skipped_rows)
 
 
 def _room(rows: int, dim: int, max_bytes: int) -> Any:
