@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from damcli.errors import UserError
+from damcli.errors import InputError, UserError
 from damcli.models.class_centres import ClassCentres, mean_of_sub_centers, read_class_centres
 from damcli.models.labels import read_labels
 from damcli.storage.embeddings import Embeddings
@@ -77,5 +77,11 @@ def open_class_centres(
         "sub_centers": centres.sub_centers,
         "sub_centers_averaged": count < centres.sub_centers,
     }
-    embeddings = Embeddings.from_arrays(vectors, ids, subjects, attributes=about, origin=str(path))
+    try:
+        embeddings = Embeddings.from_arrays(
+            vectors, ids, subjects, attributes=about, origin=str(path)
+        )
+    except InputError as error:
+        hint = "the classifier is damaged, or it is another matrix: see --tensor"
+        raise InputError(str(path), error.found, row=error.row, hint=hint) from error
     return replace(embeddings, path=path), centres

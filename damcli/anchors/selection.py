@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
-from damcli.storage.anchors import AnchorKind, Anchors
+from damcli.storage.anchors import ANCHOR_KINDS, AnchorKind, Anchors
 from damcli.storage.embeddings import BLOCK_ROWS, Embeddings, EmbeddingSource, Rows
+from damcli.storage.space import check_same_space
 
 DEFAULT_SIZE = 50_000
 Progress = Callable[[int], None]
@@ -55,10 +56,13 @@ class NearDuplicates:
         The evaluation set.
     above
         The cosine similarity above which a sample counts as showing the same person.
+    allow_mixed_models
+        Compare to embeddings of another model as well.
     """
 
     of: Embeddings
     above: float
+    allow_mixed_models: bool = False
 
 
 def build_anchors(
@@ -119,7 +123,7 @@ def build_anchors(
     UserError
         An option is out of its range.
     """
-    _check_options(size, per_subject, min_norm, near_duplicates)
+    _check_options(kind, size, per_subject, min_norm, near_duplicates)
     chosen = _Selection(source, np.arange(len(source), dtype=np.int64))
     rng = np.random.default_rng(seed)
     _exclude(chosen, exclude_ids, exclude_subjects)
@@ -141,8 +145,14 @@ def build_anchors(
 
 
 def _check_options(
-    size: int, per_subject: int | None, min_norm: float | None, near: NearDuplicates | None
+    kind: str,
+    size: int,
+    per_subject: int | None,
+    min_norm: float | None,
+    near: NearDuplicates | None,
 ) -> None:
+    if kind not in ANCHOR_KINDS:
+        raise UserError(f"kind {kind!r}; expected one of {', '.join(ANCHOR_KINDS)}")
     if size < 1 or (per_subject is not None and per_subject < 1):
         raise UserError(f"size {size}, per subject {per_subject}; expected 1 or more")
     if min_norm is not None and not min_norm > 0:
@@ -191,12 +201,7 @@ def _drop_near_duplicates(
 ) -> None:
     import faiss
 
-    if near.of.dim != chosen.source.dim:
-        raise InputError(
-            near.of.origin,
-            f"embeddings of dimension {near.of.dim}; expected {chosen.source.dim}, "
-            f"the dimension of {chosen.source.origin}",
-        )
+    check_same_space(chosen.source, near.of, allow_mixed_models=near.allow_mixed_models)
     index = faiss.IndexFlatIP(near.of.dim)
     index.add(near.of.vectors)
     clear = np.empty(len(chosen.rows), dtype=bool)

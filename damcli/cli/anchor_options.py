@@ -79,6 +79,10 @@ MaxSimilarityTo = Annotated[
         help="Leave out near-duplicates of an evaluation set, above that cosine.",
     ),
 ]
+AllowMixedModels = Annotated[
+    bool,
+    typer.Option("--allow-mixed-models", help="The evaluation set may be of another model."),
+]
 Ids = Annotated[Path | None, typer.Option(help="The ids of an .npy: id[,subject] lines.")]
 TensorName = Annotated[
     str | None, typer.Option(help="Name of the matrix.", rich_help_panel=CENTRES)
@@ -108,6 +112,9 @@ def check_options(
     for_embeddings: dict[str, Any],
 ) -> None:
     """Refuse options that the kind would not look at."""
+    min_norm = for_embeddings["--min-norm"]
+    if min_norm is not None and not min_norm > 0:
+        raise usage_error(f"--min-norm {min_norm:g}: expected a number above 0")
     foreign = for_embeddings if kind is Kind.FC_WEIGHTS else for_centres
     for option, value in foreign.items():
         if value is not None:
@@ -129,7 +136,7 @@ def parse_per_subject(text: str | None) -> int | None:
     return count
 
 
-def near_duplicates(text: str | None) -> NearDuplicates | None:
+def near_duplicates(text: str | None, allow_mixed_models: bool) -> NearDuplicates | None:
     """Read ``--max-similarity-to``, and the file that it names."""
     if text is None:
         return None
@@ -145,7 +152,9 @@ def near_duplicates(text: str | None) -> NearDuplicates | None:
         raise usage_error(
             f"--max-similarity-to {text}: expected a file, a colon and a cosine, as in emb.h5:0.5"
         )
-    return NearDuplicates(read_embeddings(name), above)
+    if not -1 < above < 1:
+        raise usage_error(f"--max-similarity-to {text}: expected a cosine between -1 and 1")
+    return NearDuplicates(read_embeddings(name), above, allow_mixed_models)
 
 
 def excluded(

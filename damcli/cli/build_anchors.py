@@ -30,6 +30,7 @@ def build_anchors(
     exclude_subjects: options.ExcludeSubjects = None,
     min_norm: options.MinNorm = None,
     max_similarity_to: options.MaxSimilarityTo = None,
+    allow_mixed_models: options.AllowMixedModels = False,
     ids: options.Ids = None,
     tensor: options.TensorName = None,
     dim: options.Dim = None,
@@ -108,12 +109,13 @@ def build_anchors(
     check_choices(chosen, kind, source, {"--ids": ids, "--exclude-subjects": exclude_subjects})
     count = options.parse_per_subject(per_subject)
     from damcli.anchors import build_anchors as choose
-    from damcli.storage.atomic import check_writable
+    from damcli.storage.atomic import check_hdf5_name, check_writable
     from damcli.storage.hdf5 import write_embeddings
 
+    check_hdf5_name(output)
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
-    near = options.near_duplicates(max_similarity_to)
+    near = options.near_duplicates(max_similarity_to, allow_mixed_models)
     embeddings: Embeddings | EmbeddingFile | None
     if source is None:
         embeddings = embed_generated(
@@ -128,7 +130,15 @@ def build_anchors(
         if embeddings is None:
             return
     else:
-        embeddings = _open(source, kind, count, ids, messages, **_named(for_centres))
+        embeddings = _open(
+            source,
+            kind,
+            count,
+            ids,
+            messages,
+            drops_short=min_norm is not None,
+            **_named(for_centres),
+        )
     with messages.progress("comparing", len(embeddings), "embeddings") as advance:
         anchors, dropped = choose(
             embeddings,
@@ -159,6 +169,8 @@ def _open(
     per_subject: int | None,
     ids: Path | None,
     messages: Messages,
+    *,
+    drops_short: bool,
     **for_centres: Any,
 ) -> Embeddings | EmbeddingFile:
     from damcli.anchors.centres import open_class_centres
@@ -168,6 +180,8 @@ def _open(
     if kind is not Kind.FC_WEIGHTS:
         opened = open_embeddings(source, ids)
         check_unique(opened.ids, opened.origin)
+        if not drops_short:
+            opened.require_valid()
         if kind is Kind.FAKE_DB and opened.subjects is not None:
             messages.warn(f"{source}: its subjects are left out, since generated faces have none")
         return opened
@@ -215,5 +229,5 @@ def _summary(anchors: Anchors, dropped: list[Dropped], output: Path) -> dict[str
         "dropped": [
             {"rule": drop.rule, "count": drop.count, "first": list(drop.first)} for drop in dropped
         ],
-        "attributes": dict(anchors.attributes),
+        "attributes": {**anchors.attributes, "command": command_line()},
     }

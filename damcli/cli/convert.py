@@ -41,6 +41,13 @@ def convert(
             metavar="REGEX", help="Take subjects from ids: the first group, as in '^([^/]+)/'."
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of the model that made them, whose SHA-256 is recorded: files of two "
+            "models are then refused together."
+        ),
+    ] = None,
     drop_invalid: Annotated[
         bool, typer.Option("--drop-invalid", help="Leave out zero and non-finite vectors.")
     ] = False,
@@ -63,7 +70,9 @@ def convert(
     from damcli.storage.foreign import write_foreign
     from damcli.storage.hdf5 import write_embeddings
 
-    own = output.suffix in _OWN_SUFFIXES and not output.name.endswith(".vectors.h5")
+    own = output.suffix.lower() in _OWN_SUFFIXES and not output.name.endswith(".vectors.h5")
+    if model is not None and not own:
+        raise usage_error("--model is recorded in an .h5 output only")
     if dtype is FloatType.FLOAT16 and not own:
         raise usage_error("--dtype float16 goes with an .h5 output only")
     check_writable(output, force=force)
@@ -83,10 +92,31 @@ def convert(
             dtype=dtype.value,
             force=force,
             command=command_line(),
+            **_lineage(embeddings),
+            **({} if model is None else _model(model)),
         )
     else:
         write_foreign(output, embeddings, rows, force=force)
     messages.say(f"wrote {len(rows):,} embeddings of dimension {embeddings.dim} to {output}")
+
+
+def _lineage(embeddings: EmbeddingFile) -> dict[str, str]:
+    """Say which files the rows come from, so that anchors drawn from these are known as theirs."""
+    from damcli.storage.embeddings import LINEAGE
+
+    before = str(embeddings.attributes.get(LINEAGE, "")).split()
+    lineage = {LINEAGE: " ".join([*before, embeddings.digest])}
+    made_by = embeddings.attributes.get("command")
+    return lineage if made_by is None else {**lineage, "source_command": str(made_by)}
+
+
+def _model(path: Path) -> dict[str, str]:
+    from damcli.storage.digests import file_digest
+    from damcli.storage.embeddings import MODEL_DIGEST
+
+    if not path.is_file():
+        raise InputError(str(path), "no such file; expected that of the model")
+    return {"model_name": path.name, MODEL_DIGEST: file_digest(path)}
 
 
 def _subjects(embeddings: EmbeddingFile, pattern: str) -> Names:

@@ -129,10 +129,11 @@ def fit_lidr(
     from damcli.cli.fit_lidr_report import report
     from damcli.lid.fit_lidr import Diverged
     from damcli.lid.training import require_torch
-    from damcli.storage.atomic import check_writable
+    from damcli.storage.atomic import check_hdf5_name, check_writable
     from damcli.storage.files import open_embeddings, read_anchors
     from damcli.storage.lidr import write_lidr
 
+    check_hdf5_name(output)
     check_writable(output, force=force)
     require_torch("fit-lidr")
     messages = Messages(quiet=quiet)

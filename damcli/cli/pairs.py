@@ -49,6 +49,7 @@ def pairs(
     from damcli.protocols.from_subjects import subject_pairs
     from damcli.scoring.table import check_suffix
     from damcli.storage.atomic import check_writable
+    from damcli.storage.embeddings import check_unique
     from damcli.storage.files import open_embeddings
 
     if output != STDOUT:
@@ -56,6 +57,8 @@ def pairs(
         check_writable(Path(output), force=force)
     messages = Messages(quiet=quiet)
     opened = open_embeddings(embeddings)
+    check_unique(opened.ids, opened.origin)
+    opened.require_valid()
     made = subject_pairs(opened.subjects, opened.origin)
     numbers = [
         there if count is None else count

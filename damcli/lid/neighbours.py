@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.storage.anchors import Anchors
-from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Names
+from damcli.storage.embeddings import LINEAGE, ROW_NUMBER_IDS, Embeddings, Names
 
 Progress = Callable[[int], None]
 _NO_CODE = -1
@@ -121,9 +121,14 @@ def _own_anchor_codes(embeddings: Embeddings, anchors: Anchors) -> Codes:
 
 
 def same_source(embeddings: Embeddings, anchors: Anchors) -> bool:
-    """Whether the anchors were drawn from the very file the embeddings come from."""
-    source = anchors.attributes.get("source_sha256")
-    return source is not None and source == embeddings.digest
+    """Whether the anchors were drawn from a file that the embeddings come from."""
+    mine = {embeddings.digest, *_lineage(embeddings)}
+    theirs = {anchors.attributes.get("source_sha256"), *_lineage(anchors)}
+    return bool((mine & theirs) - {None})
+
+
+def _lineage(side: Embeddings) -> list[str]:
+    return str(side.attributes.get(LINEAGE, "")).split()
 
 
 def _shared_codes(mine: Names, theirs: Names) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

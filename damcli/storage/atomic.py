@@ -38,6 +38,7 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
         target is then as it was, and nothing is left beside it.
     """
     check_writable(target, force=force)
+    target = target.resolve()  # a link stays, and what it leads to is replaced
     # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
     draft = target.with_name(f".{secrets.token_hex(4)}.{target.name[-40:]}")
     try:
@@ -49,6 +50,15 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
         raise _explain(target, error) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_hdf5_name(target: Path) -> None:
+    """Refuse a name under which an HDF5 file would not be found to be one."""
+    if target.suffix.lower() not in (".h5", ".hdf5"):
+        raise OutputError(
+            f"{target}: would be an HDF5 file; expected a name that ends in .h5",
+            hint="name the output so",
+        )
 
 
 def check_writable(target: Path, *, force: bool) -> None:

@@ -120,6 +120,10 @@ class EmbeddingFile:
         marks = [invalid_rows(self._read(start)) for start in range(0, len(self), BLOCK_ROWS)]
         return np.flatnonzero(np.concatenate(marks)).astype(np.int64)
 
+    def require_valid(self) -> None:
+        """Raise on the first row without a direction, as reading it would."""
+        self.take(self.invalid()[:1])
+
     def duplicates(self) -> Rows:
         """Find the rows whose id an earlier row has."""
         import pandas as pd

@@ -56,6 +56,12 @@ def require_vectors(names: list[str], origin: str) -> str:
     """Return the name under which the vectors stand."""
     found = find_column(names, VECTOR_NAMES)
     if found is None:
+        if "probe_id" in names:
+            raise InputError(
+                origin,
+                f"is a table of pairs ({', '.join(names)}); expected embeddings",
+                hint=f"for its rates: damcli evaluate {origin}",
+            )
         raise InputError(
             origin,
             f"holds {', '.join(names) or 'nothing'}; expected the vectors under one of "
