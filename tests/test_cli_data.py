@@ -114,3 +114,22 @@ def test_more_pairs_than_there_are(folder: Path) -> None:
 )
 def test_pairs_usage(folder: Path, options: tuple[str, ...]) -> None:
     assert damcli("pairs", folder / "emb.h5", "-o", folder / "p.csv", *options).code == 2
+
+
+@pytest.mark.parametrize("name", ["z.h5", "z.npz", "z.parquet", "z.npy", "half.h5"])
+def test_a_converted_row_is_still_known_among_its_anchors(folder: Path, name: str) -> None:
+    vectors = faces(8, 3).vectors.copy()
+    vectors[0] = 0
+    np.save(folder / "n.npy", vectors)
+    options = ("--drop-invalid", *(("--dtype", "float16") if name == "half.h5" else ()))
+    assert damcli("convert", folder / "n.npy", "-o", folder / name, *options).code == 0
+    assert read_embeddings(folder / name).ids.tolist() == [str(row) for row in range(1, 24)]
+    vectors[0] = 1
+    np.save(folder / "n.npy", vectors)
+    built = damcli(
+        *("build-anchors", folder / "n.npy", "-o", folder / "a.h5", "--per-subject", "all")
+    )
+    assert built.code == 0, built.err
+    (folder / "p.csv").write_text("1,2,1\n5,9,0\n")
+    done = damcli("score", folder / "p.csv", "-e", folder / name, "-a", folder / "a.h5")
+    failed(done, "4 ids stand among the anchors", "--allow-overlap")
