@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,31 @@ def test_a_converted_row_is_still_known_among_its_anchors(folder: Path, name: st
     (folder / "p.csv").write_text("1,2,1\n5,9,0\n")
     done = damcli("score", folder / "p.csv", "-e", folder / name, "-a", folder / "a.h5")
     failed(done, "4 ids stand among the anchors", "--allow-overlap")
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("x.npy", "norms, 1 groups (set), 1 attributes (model_name)"),
+        ("x.npz", "1 attributes (model_name)"),
+        ("x.PARQUET", "1 attributes (model_name)"),
+        ("x.vectors.H5", "8 subjects, norms, 1 groups (set), 1 attributes (model_name)"),
+        ("x.H5", None),
+    ],
+)
+def test_what_a_layout_cannot_hold_is_named(folder: Path, name: str, lost: str | None) -> None:
+    people = faces(8, 3)
+    rich = replace(people, groups={"set": people.subjects}, attributes={"model_name": "m"})
+    write_embeddings(folder / "rich.h5", rich)
+    done = damcli("convert", folder / "rich.h5", "-o", folder / name, "--quiet")
+    assert done.code == 0
+    expected = f"warning: {folder / name} has no place for {lost}: left out\n" if lost else ""
+    assert done.err == expected
+    assert read_embeddings(folder / name).ids.tolist() == people.ids.tolist()
+
+
+def test_an_unknown_layout_is_refused_before_the_source_is_read(folder: Path) -> None:
+    failed(
+        damcli("convert", folder / "not there.h5", "-o", folder / "x.txt"),
+        "x.txt: unknown kind of file '.txt'; expected .h5",
+    )

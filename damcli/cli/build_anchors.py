@@ -113,8 +113,10 @@ def build_anchors(
     count = _per_subject(per_subject)
     from damcli.anchors import build_anchors as choose
     from damcli.storage.atomic import check_writable
-    from damcli.storage.hdf5 import write_embeddings
+    from damcli.storage.hdf5 import check_own_suffix, write_embeddings
+    from damcli.storage.provenance import commands
 
+    check_own_suffix(output)
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
     embeddings = _open(source, kind, count, ids, messages, **_named(for_centres))
@@ -132,7 +134,8 @@ def build_anchors(
             near_duplicates=near,
             progress=advance,
         )
-    write_embeddings(output, anchors, dtype=dtype.value, force=force, command=command_line())
+    made_by = commands(anchors.attributes, command_line())
+    write_embeddings(output, anchors, dtype=dtype.value, force=force, **made_by)
     _report(embeddings, anchors, dropped, size, near, output, messages)
     if as_json:
         print_json("build-anchors", _summary(anchors, dropped, output))
@@ -263,16 +266,17 @@ def _report(
 
 
 def _summary(anchors: Anchors, dropped: list[Dropped], output: Path) -> dict[str, Any]:
-    from damcli.storage.digests import file_digest
+    from damcli.storage.files import open_embeddings
 
+    written = open_embeddings(output)
     return {
         "output": str(output),
-        "output_sha256": file_digest(output),
+        "output_sha256": written.digest,
         "kind": anchors.kind,
         "anchors": len(anchors),
         "dim": anchors.dim,
         "dropped": [
             {"rule": drop.rule, "count": drop.count, "first": list(drop.first)} for drop in dropped
         ],
-        "attributes": dict(anchors.attributes),
+        "attributes": written.attributes,
     }
