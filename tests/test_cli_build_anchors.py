@@ -155,3 +155,35 @@ def test_an_existing_output_stays(folder: Path) -> None:
     (folder / "anchors.h5").write_text("precious")
     failed(build(folder), "exists already", "--force")
     assert (folder / "anchors.h5").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet", "a", "a.h5.gz"])
+def test_a_name_that_could_not_be_read_again_is_refused_before_any_work(
+    folder: Path, name: str
+) -> None:
+    failed(
+        damcli("build-anchors", folder / "not there.h5", "-o", folder / name),
+        f"{name}: unknown ending",
+        "expected .h5 or .hdf5",
+    )
+    assert not (folder / name).exists()
+
+
+def test_endings_in_capitals_are_endings(folder: Path) -> None:
+    assert damcli("build-anchors", folder / "train.h5", "-o", folder / "A.HDF5").code == 0
+    assert len(read_anchors(folder / "A.HDF5")) == 20
+
+
+def test_json_tells_what_the_file_records_and_a_copy_keeps_it(folder: Path) -> None:
+    assert damcli("convert", folder / "train.h5", "-o", folder / "copy.h5").code == 0
+    done = build(folder, "--json", source="copy.h5")
+    recorded = json.loads(done.out)["attributes"]
+    assert recorded == dict(read_anchors(folder / "anchors.h5").attributes)
+    assert recorded["command"].startswith("damcli build-anchors")
+    assert recorded["source_command"].startswith("damcli convert")
+    assert damcli("convert", folder / "anchors.h5", "-o", folder / "x.h5").code == 0
+    copied = dict(read_anchors(folder / "x.h5").attributes)
+    assert copied["command"].startswith("damcli convert")
+    first, second = copied["source_command"].split(" && ")
+    assert (first, second) == (recorded["source_command"], recorded["command"])
+    assert copied["source_sha256"] == recorded["source_sha256"]

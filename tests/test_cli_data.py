@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,50 @@ def test_more_pairs_than_there_are(folder: Path) -> None:
 )
 def test_pairs_usage(folder: Path, options: tuple[str, ...]) -> None:
     assert damcli("pairs", folder / "emb.h5", "-o", folder / "p.csv", *options).code == 2
+
+
+@pytest.mark.parametrize("name", ["z.h5", "z.npz", "z.parquet", "z.npy", "half.h5"])
+def test_a_converted_row_is_still_known_among_its_anchors(folder: Path, name: str) -> None:
+    vectors = faces(8, 3).vectors.copy()
+    vectors[0] = 0
+    np.save(folder / "n.npy", vectors)
+    options = ("--drop-invalid", *(("--dtype", "float16") if name == "half.h5" else ()))
+    assert damcli("convert", folder / "n.npy", "-o", folder / name, *options).code == 0
+    assert read_embeddings(folder / name).ids.tolist() == [str(row) for row in range(1, 24)]
+    vectors[0] = 1
+    np.save(folder / "n.npy", vectors)
+    built = damcli(
+        *("build-anchors", folder / "n.npy", "-o", folder / "a.h5", "--per-subject", "all")
+    )
+    assert built.code == 0, built.err
+    (folder / "p.csv").write_text("1,2,1\n5,9,0\n")
+    done = damcli("score", folder / "p.csv", "-e", folder / name, "-a", folder / "a.h5")
+    failed(done, "4 ids stand among the anchors", "--allow-overlap")
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("x.npy", "norms, 1 groups (set), 1 attributes (model_name)"),
+        ("x.npz", "1 attributes (model_name)"),
+        ("x.PARQUET", "1 attributes (model_name)"),
+        ("x.vectors.H5", "8 subjects, norms, 1 groups (set), 1 attributes (model_name)"),
+        ("x.H5", None),
+    ],
+)
+def test_what_a_layout_cannot_hold_is_named(folder: Path, name: str, lost: str | None) -> None:
+    people = faces(8, 3)
+    rich = replace(people, groups={"set": people.subjects}, attributes={"model_name": "m"})
+    write_embeddings(folder / "rich.h5", rich)
+    done = damcli("convert", folder / "rich.h5", "-o", folder / name, "--quiet")
+    assert done.code == 0
+    expected = f"warning: {folder / name} has no place for {lost}: left out\n" if lost else ""
+    assert done.err == expected
+    assert read_embeddings(folder / name).ids.tolist() == people.ids.tolist()
+
+
+def test_an_unknown_layout_is_refused_before_the_source_is_read(folder: Path) -> None:
+    failed(
+        damcli("convert", folder / "not there.h5", "-o", folder / "x.txt"),
+        "x.txt: unknown kind of file '.txt'; expected .h5",
+    )

@@ -64,7 +64,7 @@ def test_an_existing_file_is_refused_without_force(tmp_path, make_embeddings, su
 
 def test_an_unknown_suffix_is_refused_both_ways(tmp_path, make_embeddings):
     made = make_embeddings()
-    with pytest.raises(InputError, match=r"unknown kind of file '\.txt'"):
+    with pytest.raises(OutputError, match=r"unknown kind of file '\.txt'"):
         write_foreign(tmp_path / "a.txt", made, everything(made), force=False)
     (tmp_path / "a.txt").write_text("1 2 3")
     with pytest.raises(InputError, match=r"unknown kind of file '\.txt'.*\.npy"):

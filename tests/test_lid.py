@@ -129,3 +129,13 @@ def test_no_anchor_of_another_person() -> None:
 def test_k_and_s_out_of_range(k: int, s: float) -> None:
     with pytest.raises(ValueError, match="expected k >= 1 and s > 0"):
         log_lid(faces(), anchors(), k=k, s=s)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_own_row_is_skipped_where_ids_are_row_numbers_of_arrays_in_memory(dtype: type) -> None:
+    vectors = faces(8, 2, dim=8).vectors
+    some = Embeddings.from_arrays(vectors.astype(dtype))
+    whole = Anchors.of(Embeddings.from_arrays(vectors), kind="real-db")
+    nearest = nearest_anchors(some, whole, 15)
+    assert not (nearest.rows == np.arange(16)[:, None]).any()
+    assert (nearest.rows >= 0).all()

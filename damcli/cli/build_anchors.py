@@ -109,10 +109,11 @@ def build_anchors(
     check_choices(chosen, kind, source, {"--ids": ids, "--exclude-subjects": exclude_subjects})
     count = options.parse_per_subject(per_subject)
     from damcli.anchors import build_anchors as choose
-    from damcli.storage.atomic import check_hdf5_name, check_writable
-    from damcli.storage.hdf5 import write_embeddings
+    from damcli.storage.atomic import check_writable
+    from damcli.storage.hdf5 import check_own_suffix, write_embeddings
+    from damcli.storage.provenance import commands
 
-    check_hdf5_name(output)
+    check_own_suffix(output)
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
     near = options.near_duplicates(max_similarity_to, allow_mixed_models)
@@ -152,7 +153,8 @@ def build_anchors(
             near_duplicates=near,
             progress=advance,
         )
-    write_embeddings(output, anchors, dtype=dtype.value, force=force, command=command_line())
+    made_by = commands(anchors.attributes, command_line())
+    write_embeddings(output, anchors, dtype=dtype.value, force=force, **made_by)
     _report(embeddings, anchors, dropped, size, near, output, messages)
     alike = report_likeness(anchors, messages) if kind is Kind.FAKE_DB else None
     if as_json:
@@ -218,16 +220,17 @@ def _report(
 
 
 def _summary(anchors: Anchors, dropped: list[Dropped], output: Path) -> dict[str, Any]:
-    from damcli.storage.digests import file_digest
+    from damcli.storage.files import open_embeddings
 
+    written = open_embeddings(output)
     return {
         "output": str(output),
-        "output_sha256": file_digest(output),
+        "output_sha256": written.digest,
         "kind": anchors.kind,
         "anchors": len(anchors),
         "dim": anchors.dim,
         "dropped": [
             {"rule": drop.rule, "count": drop.count, "first": list(drop.first)} for drop in dropped
         ],
-        "attributes": {**anchors.attributes, "command": command_line()},
+        "attributes": written.attributes,
     }

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from damcli.storage.embeddings import Names, Rows
     from damcli.storage.files import EmbeddingFile
 
-_OWN_SUFFIXES = (".h5", ".hdf5")
-
 
 def convert(
     source: Annotated[
@@ -30,7 +28,12 @@ def convert(
     *,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help=".h5, .vectors.h5, .npy, .npz or .parquet."),
+        typer.Option(
+            "--output",
+            "-o",
+            help=".h5 holds everything, .npz and .parquet no attributes, .npy no norms and "
+            "groups either, .vectors.h5 ids alone.",
+        ),
     ],
     ids: Annotated[
         Path | None, typer.Option(help="The ids of an .npy: id[,subject] lines.")
@@ -60,21 +63,24 @@ def convert(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No messages.")] = False,
 ) -> None:
-    """Convert embeddings between layouts; rows come out with unit length, norms are kept.
+    """Convert embeddings between layouts; rows come out with unit length.
 
     Example: damcli convert faces.npz -o emb.h5 --subject-from-id '^([^/]+)/'
     """
     from damcli.storage.atomic import check_writable
     from damcli.storage.embeddings import check_unique
     from damcli.storage.files import open_embeddings
-    from damcli.storage.foreign import write_foreign
-    from damcli.storage.hdf5 import write_embeddings
+    from damcli.storage.foreign import check_layout, is_vectors_h5, lost_columns, write_foreign
+    from damcli.storage.hdf5 import OWN_SUFFIXES, write_embeddings
+    from damcli.storage.provenance import commands
 
-    own = output.suffix.lower() in _OWN_SUFFIXES and not output.name.endswith(".vectors.h5")
+    own = output.suffix.lower() in OWN_SUFFIXES and not is_vectors_h5(output)
     if model is not None and not own:
         raise usage_error("--model is recorded in an .h5 output only")
     if dtype is FloatType.FLOAT16 and not own:
         raise usage_error("--dtype float16 goes with an .h5 output only")
+    if not own:
+        check_layout(output)
     check_writable(output, force=force)
     messages = Messages(quiet=quiet)
     embeddings = open_embeddings(source, ids)
@@ -91,23 +97,17 @@ def convert(
             rows=rows,
             dtype=dtype.value,
             force=force,
-            command=command_line(),
-            **_lineage(embeddings),
+            converted_from=embeddings.origin,
+            converted_from_sha256=embeddings.digest,
+            **commands(embeddings.attributes, command_line()),
             **({} if model is None else _model(model)),
         )
     else:
+        lost = lost_columns(output, embeddings)
         write_foreign(output, embeddings, rows, force=force)
+        if lost:
+            messages.warn(f"{output} has no place for {', '.join(lost)}: left out")
     messages.say(f"wrote {len(rows):,} embeddings of dimension {embeddings.dim} to {output}")
-
-
-def _lineage(embeddings: EmbeddingFile) -> dict[str, str]:
-    """Say which files the rows come from, so that anchors drawn from these are known as theirs."""
-    from damcli.storage.embeddings import LINEAGE
-
-    before = str(embeddings.attributes.get(LINEAGE, "")).split()
-    lineage = {LINEAGE: " ".join([*before, embeddings.digest])}
-    made_by = embeddings.attributes.get("command")
-    return lineage if made_by is None else {**lineage, "source_command": str(made_by)}
 
 
 def _model(path: Path) -> dict[str, str]:

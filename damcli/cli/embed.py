@@ -183,7 +183,7 @@ def _check_options(
         raise usage_error("--check writes nothing: leave out --output, --pairs and --resume")
     if check is None and output is None:
         raise usage_error("--output is missing: expected the .h5 to write, or --check N")
-    if output is not None and output.suffix not in (".h5", ".hdf5"):
+    if output is not None and output.suffix.lower() not in (".h5", ".hdf5"):
         raise usage_error(f"--output {output}: expected a name that ends in .h5")
     if resume and force:
         raise usage_error("--resume goes on and --force starts over: give one of them")

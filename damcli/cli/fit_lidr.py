@@ -129,11 +129,12 @@ def fit_lidr(
     from damcli.cli.fit_lidr_report import report
     from damcli.lid.fit_lidr import Diverged
     from damcli.lid.training import require_torch
-    from damcli.storage.atomic import check_hdf5_name, check_writable
+    from damcli.storage.atomic import check_writable
     from damcli.storage.files import open_embeddings, read_anchors
+    from damcli.storage.hdf5 import check_own_suffix
     from damcli.storage.lidr import write_lidr
 
-    check_hdf5_name(output)
+    check_own_suffix(output)
     check_writable(output, force=force)
     require_torch("fit-lidr")
     messages = Messages(quiet=quiet)

@@ -52,15 +52,6 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def check_hdf5_name(target: Path) -> None:
-    """Refuse a name under which an HDF5 file would not be found to be one."""
-    if target.suffix.lower() not in (".h5", ".hdf5"):
-        raise OutputError(
-            f"{target}: would be an HDF5 file; expected a name that ends in .h5",
-            hint="name the output so",
-        )
-
-
 def check_writable(target: Path, *, force: bool) -> None:
     """Refuse a target that could not be written, before any work is done for it."""
     try:

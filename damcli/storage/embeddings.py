@@ -21,7 +21,6 @@ Rows = NDArray[np.int64]
 
 ROW_NUMBER_IDS = "ids_are_row_numbers"
 MODEL_DIGEST = "model_sha256"
-LINEAGE = "lineage_sha256"
 BLOCK_ROWS = 16_384
 
 

@@ -6,16 +6,17 @@ Nothing here unpickles: numpy object arrays are refused.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, OutputError
 from damcli.storage.atomic import atomic_output
 from damcli.storage.drafts import hdf5_output
-from damcli.storage.embeddings import EmbeddingSource, Names, Rows, as_names
+from damcli.storage.embeddings import ROW_NUMBER_IDS, EmbeddingSource, Names, Rows, as_names
 from damcli.storage.hdf5 import blocks_of, check_chosen
 from damcli.storage.tables import (
     GROUP_PREFIX,
@@ -29,8 +30,11 @@ from damcli.storage.tables import (
     require_vectors,
 )
 
+_NOT_LOST = (ROW_NUMBER_IDS, "damcli_version")
 _HINT_NUMBERS = "save the vectors with np.save as a float32 array"
 _HINT_NAMES = "save names as a str array: np.savez(..., id=np.array(ids, dtype=str))"
+
+Layout = tuple[Callable[[Path, EmbeddingSource, Rows, bool], None], tuple[str, ...]]
 
 
 def read_npy(path: Path, ids_file: Path | None = None) -> RawTable:
@@ -181,22 +185,52 @@ def write_foreign(path: Path, source: EmbeddingSource, rows: Rows, *, force: boo
     ``NAME.ids.csv``;
     ``.vectors.h5`` holds ``vectors`` and ``image_names``.
     """
+    write, _ = _layout(path)
     check_chosen(source, rows)
-    if path.name.endswith(".vectors.h5"):
-        _write_vectors_h5(path, source, rows, force)
-    elif path.suffix == ".npy":
-        _write_npy(path, source, rows, force)
-    elif path.suffix == ".npz":
-        with atomic_output(path, force=force) as draft, draft.open("wb") as file:
-            np.savez(file, **{n: _plain(c) for n, c in _columns(source, rows).items()})
-    elif path.suffix in (".parquet", ".pq"):
-        _write_parquet(path, source, rows, force)
-    else:
-        raise InputError(
-            str(path),
-            f"unknown kind of file '{path.suffix}'; expected .h5, .vectors.h5, .npy, .npz "
-            "or .parquet",
+    write(path, source, rows, force)
+
+
+def lost_columns(path: Path, source: EmbeddingSource) -> list[str]:
+    """Say, counted, what is known of the embeddings that this layout has no place for."""
+    _, holds = _layout(path)
+    lost = []
+    if source.subjects is not None and "subject" not in holds:
+        lost.append(f"{len(set(source.subjects)):,} subjects")
+    if "norm" not in holds and source.norms is not None and not _are_one(source.norms):
+        lost.append("norms")
+    if source.groups and "group" not in holds:
+        lost.append(f"{len(source.groups)} groups ({', '.join(source.groups)})")
+    about = [name for name in source.attributes if name not in _NOT_LOST]
+    if about:
+        lost.append(f"{len(about)} attributes ({', '.join(about)})")
+    return lost
+
+
+def _are_one(norms: NDArray[np.float32]) -> bool:
+    return np.allclose(norms, 1, rtol=0, atol=1e-3)
+
+
+def is_vectors_h5(path: Path) -> bool:
+    """Whether the name asks for the HDF5 of others, with ``vectors`` and ``image_names``."""
+    return path.name.lower().endswith(".vectors.h5")
+
+
+def check_layout(path: Path) -> None:
+    """Refuse a name from which no layout follows."""
+    _layout(path)
+
+
+def _layout(path: Path) -> Layout:
+    """Return what writes the layout that the suffix names, and the columns it holds."""
+    if is_vectors_h5(path):
+        return _write_vectors_h5, ()
+    layout = _LAYOUTS.get(path.suffix.lower())
+    if layout is None:
+        raise OutputError(
+            f"{path}: unknown kind of file '{path.suffix}'; expected .h5, .vectors.h5, .npy, "
+            ".npz or .parquet"
         )
+    return layout
 
 
 def _columns(source: EmbeddingSource, rows: Rows) -> dict[str, Any]:
@@ -210,6 +244,11 @@ def _columns(source: EmbeddingSource, rows: Rows) -> dict[str, Any]:
         **{GROUP_PREFIX + name: column[rows] for name, column in source.groups.items()},
     }
     return {name: column for name, column in columns.items() if column is not None}
+
+
+def _write_npz(path: Path, source: EmbeddingSource, rows: Rows, force: bool) -> None:
+    with atomic_output(path, force=force) as draft, draft.open("wb") as file:
+        np.savez(file, **{n: _plain(c) for n, c in _columns(source, rows).items()})
 
 
 def _plain(column: Any) -> Any:
@@ -251,3 +290,11 @@ def _write_vectors_h5(path: Path, source: EmbeddingSource, rows: Rows, force: bo
     with hdf5_output(path, force=force) as file:
         file["vectors"] = columns["embedding"]
         file.create_dataset("image_names", data=columns["id"], dtype=h5py.string_dtype())
+
+
+_LAYOUTS: dict[str, Layout] = {
+    ".npy": (_write_npy, ("subject",)),
+    ".npz": (_write_npz, ("subject", "norm", "group")),
+    ".parquet": (_write_parquet, ("subject", "norm", "group")),
+    ".pq": (_write_parquet, ("subject", "norm", "group")),
+}

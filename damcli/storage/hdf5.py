@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from damcli import __version__
-from damcli.errors import InputError
+from damcli.errors import InputError, OutputError
 from damcli.storage.anchors import Anchors
 from damcli.storage.drafts import hdf5_output
 from damcli.storage.embeddings import (
@@ -37,6 +37,7 @@ EMBEDDINGS = "damcli/embeddings"
 ANCHORS = "damcli/anchors"
 LIDR = "damcli/lidr"
 FORMAT_VERSION = 1
+OWN_SUFFIXES = (".h5", ".hdf5")
 _CHUNK_ROWS = 1024
 _OPTIONS = {LIDR: "a fitted regressor goes with --lidr"}
 _OWN_ATTRIBUTES = ("format", "format_version")
@@ -215,8 +216,9 @@ def write_embeddings(
     InputError
         No row is chosen, an id stands twice among them, or a row has no direction.
     OutputError
-        The file exists or cannot be written.
+        The file exists or cannot be written, or its name does not end in .h5 or .hdf5.
     """
+    check_own_suffix(Path(path))
     chosen = np.arange(len(source), dtype=np.int64) if rows is None else rows
     check_chosen(source, chosen)
     with hdf5_output(Path(path), force=force) as file:
@@ -242,6 +244,15 @@ def write_embeddings(
                 norms = file.require_dataset("norm", (len(chosen),), "float32")
                 norms[start : start + len(block)] = block.norms
             file.check()
+
+
+def check_own_suffix(path: Path) -> None:
+    """Refuse a name under which the file would be read as something else."""
+    if path.suffix.lower() not in OWN_SUFFIXES:
+        raise OutputError(
+            f"{path}: unknown ending '{path.suffix}'; expected .h5 or .hdf5",
+            hint="name it .h5; damcli convert writes other layouts from that",
+        )
 
 
 def check_chosen(source: EmbeddingSource, rows: Rows) -> None:
