@@ -163,6 +163,8 @@ class _Named(NamedTuple):
 def _sources(
     anchors: Sequence[Anchors], lidr: Lidr | None, k: int | None, s: float | None
 ) -> list[_Named]:
+    if lidr is not None:  # the anchors' LIDs are taken as the regressor learnt them
+        k, s = lidr.k if k is None else k, lidr.s if s is None else s
     found = [
         (lid_source(one, None, k=k, s=s), name)
         for one, name in zip(anchors, set_names(anchors), strict=True)
