@@ -149,6 +149,29 @@ def test_scores_are_written_and_evaluated_alike(folder: Path) -> None:
     assert rows((folder / "more.csv").read_text()) == rows(out.read_text())
 
 
+def test_a_threshold_belongs_to_the_norms_it_was_picked_on(folder: Path) -> None:
+    sets = ("-a", folder / "anchors.h5", "-a", folder / "fake.h5")
+    made = {
+        "dev": (*sets, "--cohort-size", 7),
+        "same": (*sets, "--cohort-size", 7),
+        "other": (*sets, "--cohort-size", 9),
+        "exchanged": (*sets[2:], *sets[:2], "--cohort-size", 7),
+    }
+    for name, options in made.items():
+        done = compare(folder, *options, *QUICK, "-o", folder / f"{name}.csv")
+        assert done.code == 0, done.err
+    column = "--score=as_norm_real_db"
+    picked = damcli(
+        *("evaluate", folder / "dev.csv", column, "--threshold-at", "0.1"),
+        *("-o", folder / "threshold.json", *QUICK),
+    )
+    assert picked.code == 0, picked.err
+    given = (column, "--threshold", folder / "threshold.json", *QUICK)
+    assert damcli("evaluate", folder / "same.csv", *given).code == 0
+    failed(damcli("evaluate", folder / "other.csv", *given), "expected cohort_size 9")
+    failed(damcli("evaluate", folder / "exchanged.csv", *given), "picked on scores with anchors")
+
+
 def test_the_calibration_goes_to_the_set_it_was_made_with(folder: Path) -> None:
     people = faces(60, 4, seed=3, noise=0.9, prefix="dev")
     write_embeddings(folder / "dev.h5", people)

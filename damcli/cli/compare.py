@@ -58,6 +58,7 @@ def compare(
         typer.Option(
             "--anchors",
             "-a",
+            metavar="<path>",
             help="Anchor set: DAM-R, CSLS, norms, NES. Several times for several sets.",
             show_default=False,
         ),
@@ -166,7 +167,12 @@ def compare(
     )
     tell_left_out(scores, messages)
     model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
+    made_with = {
+        "anchors": "+".join(str(one.digest) for one in sets) or None,
+        "combine": None if calibrated is None else calibrated.combine,
+    }
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
+    about["made_with"] = made_with
     matches = write_and_match(scores, output, force, about, messages)
     if output is not None and output != STDOUT:
         list_missing(scores, Path(output), force, messages)
