@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from damcli.models.preprocessing import Preprocessing, resolve_preprocessing
     from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
+    from damcli.scoring.compare import compare
     from damcli.scoring.score import score
     from damcli.sources.opening import open_source
     from damcli.storage.anchors import Anchors
@@ -45,6 +46,7 @@ _HOMES = {
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
     "calibrate": "damcli.calibration",
+    "compare": "damcli.scoring.compare",
     "embed": "damcli.embedding.embed",
     "evaluate": "damcli.evaluation",
     "fit_lidr": "damcli.lid.fit_lidr",
@@ -78,6 +80,7 @@ __all__ = [
     "all_pairs",
     "build_anchors",
     "calibrate",
+    "compare",
     "embed",
     "evaluate",
     "fit_lidr",

@@ -292,3 +292,17 @@ def test_two_processes_make_the_same_file(folder: Path) -> None:
     assert again.returncode != 0
     assert again.stderr.count("error: ") == 1
     assert "two.h5: exists already" in again.stderr
+
+
+def test_a_file_that_is_read_is_never_written_over(folder: Path) -> None:
+    for name in ("emb.landmarks.csv", "emb.rejects.csv"):
+        (folder / name).write_text("path\nprecious.png\n")
+    both = (["--landmarks", folder / "emb.landmarks.csv"], [])
+    sources = (folder / "faces", folder / "emb.rejects.csv")
+    for more, source in zip(both, sources, strict=True):
+        for how in ("--force", "--resume"):
+            model = ("--model", folder / "model.onnx", *CONTRACT)
+            done = damcli("embed", source, *model, "-o", folder / "emb.h5", *more, how)
+            failed(done, "is read here", "choose another name")
+    assert (folder / "emb.landmarks.csv").read_text() == "path\nprecious.png\n"
+    assert (folder / "emb.rejects.csv").read_text() == "path\nprecious.png\n"

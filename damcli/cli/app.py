@@ -14,6 +14,7 @@ from damcli import __version__
 from damcli.cli import (
     build_anchors,
     calibrate,
+    compare,
     convert,
     demo,
     embed,
@@ -46,7 +47,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "calibrate": calibrate.calibrate,
         "score": score.score,
     },
-    "Evaluation": {"evaluate": evaluate.evaluate},
+    "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
     "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
     "Models": {"export": export.export},
     "Start here": {"demo": demo.demo},

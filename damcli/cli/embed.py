@@ -130,6 +130,8 @@ def embed(
     """
     framings = Framings(landmarks, detector, None if crop is None else crop is Crop.CENTER)
     _check_options(output, check, pairs, source, resume=resume, force=force)
+    if output is not None:
+        _refuse_own_inputs(output, source, landmarks)
     described = Model(
         path=model,
         device=device.value,
@@ -189,6 +191,12 @@ def _check_options(
         raise usage_error("--resume goes on and --force starts over: give one of them")
     if pairs is not None and not source.lower().endswith(".bin"):
         raise usage_error("--pairs goes with a .bin, which holds pairs")
+
+
+def _refuse_own_inputs(output: Path, source: str, landmarks: Path | None) -> None:
+    from damcli.embedding.outputs import Outputs
+
+    Outputs(output).refuse_as_inputs([Path(source), *([] if landmarks is None else [landmarks])])
 
 
 def _write_pairs(source: str, pairs: Path, *, force: bool, is_first: bool) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from damcli.evaluation.results import Estimate, MetricResult
     from damcli.storage.embeddings import Embeddings
 
+# Resampling fewer people gives intervals that are far too narrow.
+_FEWEST_SUBJECTS = 8
 _RESAMPLES = 300
 
 
@@ -42,7 +44,7 @@ def check_ways(
         )
     pairs = [(way, one) for way, one in zip(ways, made, strict=True) if one is not None]
     results, counts = _evaluate(pairs, seed)
-    verdict, is_right = _verdict(results)
+    verdict, is_right = _verdict(results, counts["subjects"])
     best = max(results, key=lambda result: result.auc.value)
     if as_json:
         found: dict[str, Any] = {
@@ -87,8 +89,13 @@ def _evaluate(
     return found.metrics, counts
 
 
-def _verdict(results: tuple[MetricResult, ...]) -> tuple[str, bool]:
+def _verdict(results: tuple[MetricResult, ...], subjects: int) -> tuple[str, bool]:
     """Say whether the chosen way can be the right one."""
+    if subjects < _FEWEST_SUBJECTS:
+        return (
+            f"{subjects} subjects are too few to tell, whatever the intervals say: check more "
+            f"images, of {_FEWEST_SUBJECTS} subjects or more"
+        ), True
     chosen = results[0]
     best = max(results, key=lambda result: result.auc.value)
     if best is chosen:

@@ -103,9 +103,9 @@ def fit_lidr(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Fit the regressor that gives LIDs without anchors, for `damcli score --lidr`.
+    r"""Fit the regressor that gives LIDs without anchors, for `damcli score --lidr`.
 
-    Held-out people show how near it comes to the anchors. Needs PyTorch (extra [torch]).
+    Held-out people show how near it comes to the anchors. Needs PyTorch (extra \[torch]).
 
     Example: damcli fit-lidr training.h5 --anchors anchors.h5 -o lidr.h5
     """

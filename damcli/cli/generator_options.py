@@ -134,7 +134,7 @@ OutputName = Annotated[
 Detector = Annotated[
     Path | None,
     typer.Option(
-        help="YuNet in ONNX: align each face by what it finds (extra [detect]).",
+        help="YuNet in ONNX: align each face by what it finds (extra \\[detect]).",
         rich_help_panel=EMBEDDING,
     ),
 ]

@@ -32,7 +32,7 @@ from damcli.cli.score_output import (
     tell_left_out,
     write_and_match,
 )
-from damcli.cli.sides import check_lid_options, read_sides, source_of
+from damcli.cli.sides import check_lid_options, check_pair_options, read_sides, source_of
 
 if TYPE_CHECKING:
     from damcli.protocols.pairs import PairList
@@ -137,7 +137,7 @@ def score(
 
     Example: damcli score pairs.csv -e emb.h5 -a anchors.h5 -o scores.csv
     """
-    _check_usage(pairs, all_pairs, output, as_json, as_csv, skip_missing)
+    check_pair_options(pairs, all_pairs, output, as_json, as_csv, skip_missing)
     check_lid_options(anchors, lidr, k, s, product=combine is Combine.PRODUCT, linear=linear)
     check_calibration_options(calibration, probability, prior)
     from damcli.storage.embeddings import MODEL_DIGEST
@@ -205,25 +205,6 @@ def score(
     )
     if given is not None and not as_json:
         operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)
-
-
-def _check_usage(
-    pairs: str | None,
-    all_pairs: bool,
-    output: str | None,
-    as_json: bool,
-    as_csv: bool,
-    skip_missing: bool,
-) -> None:
-    """Refuse options that do not go together, before any file is read."""
-    if (pairs is None) != all_pairs:
-        raise usage_error("give either a pair list or --all-pairs")
-    if as_json and as_csv:
-        raise usage_error("--json and --csv exclude each other")
-    if output == STDOUT and (as_json or as_csv):
-        raise usage_error("-o - and --json or --csv would both write to stdout")
-    if all_pairs and skip_missing:
-        raise usage_error("--skip-missing goes with a pair list: of all pairs, none is missing")
 
 
 def _open_pairs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from damcli.cli.console import Messages, usage_error
+from damcli.cli.console import STDOUT, Messages, usage_error
 
 if TYPE_CHECKING:
     from damcli.lid.source import LidSource
@@ -23,14 +23,38 @@ def check_lid_options(
     """Refuse options about LIDs that do not go together, before any file is read."""
     if anchors is not None and lidr is not None:
         raise usage_error("--anchors and --lidr exclude each other: LIDs come from one of them")
-    if s is not None and not 0 < s < float("inf"):
-        raise usage_error(f"-s {s:g}: expected a number above 0")
+    check_scale(s)
     if anchors is None and lidr is None:
         asked = {"-k": k is not None, "-s": s is not None, "--linear": linear}
         asked["--combine product"] = product
         for option, given in asked.items():
             if given:
                 raise usage_error(f"{option} is about DAM, which needs --anchors or --lidr")
+
+
+def check_scale(s: float | None) -> None:
+    """Refuse a scale that is none."""
+    if s is not None and not 0 < s < float("inf"):
+        raise usage_error(f"-s {s:g}: expected a number above 0")
+
+
+def check_pair_options(
+    pairs: str | None,
+    all_pairs: bool,
+    output: str | None,
+    as_json: bool,
+    as_csv: bool,
+    skip_missing: bool,
+) -> None:
+    """Refuse options about pairs that do not go together, before any file is read."""
+    if (pairs is None) != all_pairs:
+        raise usage_error("give either a pair list or --all-pairs")
+    if as_json and as_csv:
+        raise usage_error("--json and --csv exclude each other")
+    if output == STDOUT and (as_json or as_csv):
+        raise usage_error("-o - and --json or --csv would both write to stdout")
+    if all_pairs and skip_missing:
+        raise usage_error("--skip-missing goes with a pair list: of all pairs, none is missing")
 
 
 def read_sides(
@@ -51,9 +75,9 @@ def read_sides(
     sides["anchors"] = None if anchors is None else read_anchors(anchors)
     sides["lidr"] = None if lidr is None else read_lidr(lidr)
     if anchors is not None:
-        _tell_anchors(sides["anchors"], 10 if k is None else k, messages)
+        tell_anchors(sides["anchors"], 10 if k is None else k, messages)
     if lidr is not None:
-        _tell_lidr(sides["lidr"], k, s, messages)
+        tell_lidr(sides["lidr"], k, s, messages)
     return sides
 
 
@@ -64,7 +88,8 @@ def source_of(sides: dict[str, Any], k: int | None, s: float | None) -> LidSourc
     return lid_source(sides["anchors"], sides["lidr"], k=k, s=s)
 
 
-def _tell_anchors(found: Any, k: int, messages: Messages) -> None:
+def tell_anchors(found: Any, k: int, messages: Messages) -> None:
+    """Say what anchors were read, and what is odd about them."""
     messages.say(f"{len(found):,} {found.kind} anchors from {found.origin}")
     if len(found) < k:
         messages.warn(f"{found.origin}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
@@ -75,7 +100,8 @@ def _tell_anchors(found: Any, k: int, messages: Messages) -> None:
         )
 
 
-def _tell_lidr(found: Any, k: int | None, s: float | None, messages: Messages) -> None:
+def tell_lidr(found: Any, k: int | None, s: float | None, messages: Messages) -> None:
+    """Say what regressor was read; refuse another k or s than it was fitted with."""
     for option, wanted, fitted in (("-k", k, found.k), ("-s", s, found.s)):
         if wanted is not None and wanted != fitted:
             raise usage_error(

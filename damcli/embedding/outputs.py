@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,22 @@ class Outputs:
     def all(self) -> tuple[Path, Path, Path]:
         """Every file that a run may write."""
         return (self.embeddings, self.rejects, self.landmarks)
+
+    def refuse_as_inputs(self, inputs: Iterable[Path]) -> None:
+        """Refuse files that the run reads and would write over.
+
+        Raises
+        ------
+        OutputError
+            One of the inputs bears the name of an output, or of what is listed beside it.
+        """
+        written = {path.resolve(): path for path in self.all}
+        for path in inputs:
+            if path.resolve() in written:
+                raise OutputError(
+                    f"{path}: is read here, and is where {self.embeddings} lists what it found",
+                    hint="choose another name for --output",
+                )
 
     def check(self, *, resume: bool, force: bool) -> None:
         """Refuse what would be lost, or could not be written; with force, start over.
@@ -115,8 +131,6 @@ class Outputs:
             write_landmarks(
                 self.landmarks, list(kept.ids[found]), kept.landmarks[found], force=True
             )
-        else:
-            self.landmarks.unlink(missing_ok=True)
         kept.attributes.update(facts, rejects=len(rejects))
         write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True)
         for path in partials_of(self.embeddings):

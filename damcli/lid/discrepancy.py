@@ -67,7 +67,12 @@ def log_sum(similarities: NDArray[np.float64], s: float) -> NDArray[np.float64]:
 
 def require_other_people(ids: Names, nearest: Neighbours, origin: str, anchors: str) -> None:
     """Refuse an embedding that has no anchor left."""
-    alone = np.flatnonzero(nearest.rows[:, 0] < 0)
+    require_some(ids, nearest.rows[:, 0] >= 0, origin, anchors)
+
+
+def require_some(ids: Names, has_anchors: NDArray[np.bool_], origin: str, anchors: str) -> None:
+    """Refuse the first embedding that has no anchors."""
+    alone = np.flatnonzero(~has_anchors)
     if len(alone):
         raise InputError(
             anchors,

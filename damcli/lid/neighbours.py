@@ -83,10 +83,10 @@ def neighbour_blocks(
     """Do as `nearest_anchors`, a block of embeddings at a time, for k of any size."""
     import faiss
 
-    _require_same_dim(embeddings, anchors)
+    require_same_dim(embeddings, anchors)
     index = faiss.IndexFlatIP(anchors.dim)
     index.add(np.ascontiguousarray(anchors.vectors))
-    own = _own_anchor_codes(embeddings, anchors)
+    own = own_anchor_codes(embeddings, anchors)
     step = max(1, min(_QUERY_ROWS, _CANDIDATES // min(k + _SPARE, len(anchors))))
     for start in range(0, len(embeddings), step):
         block = slice(start, start + step)
@@ -97,7 +97,8 @@ def neighbour_blocks(
             progress(len(queries))
 
 
-def _require_same_dim(embeddings: Embeddings, anchors: Anchors) -> None:
+def require_same_dim(embeddings: Embeddings, anchors: Anchors) -> None:
+    """Refuse anchors of another dimension than the embeddings."""
     if embeddings.dim != anchors.dim:
         raise InputError(
             anchors.origin,
@@ -110,7 +111,7 @@ def _require_same_dim(embeddings: Embeddings, anchors: Anchors) -> None:
 Codes = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
-def _own_anchor_codes(embeddings: Embeddings, anchors: Anchors) -> Codes:
+def own_anchor_codes(embeddings: Embeddings, anchors: Anchors) -> Codes:
     """Give the ids and subjects that both sides share numbers, so that own anchors show."""
     codes: Codes = []
     if not (
@@ -120,6 +121,11 @@ def _own_anchor_codes(embeddings: Embeddings, anchors: Anchors) -> Codes:
     if embeddings.subjects is not None and anchors.subjects is not None:
         codes.append(_shared_codes(embeddings.subjects, anchors.subjects))
     return [pair for pair in codes if (pair[0] != _NO_CODE).any()]
+
+
+def is_own(mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which anchors, of codes (N, m) or (1, m), are of the rows' own code, (N,)."""
+    return np.asarray((mine[:, None] == theirs) & (mine[:, None] != _NO_CODE))
 
 
 def same_source(embeddings: Embeddings, anchors: Anchors) -> bool:
@@ -168,7 +174,7 @@ def _search(index: Any, queries: NDArray[np.float32], k: int, own: Codes) -> NDA
 def _allowed(index: Any, queries: NDArray[np.float32], width: int, own: Codes) -> NDArray[np.int64]:
     _, rows = index.search(queries, width)
     for mine, theirs in own:
-        rows[(mine[:, None] == theirs[rows]) & (mine[:, None] != _NO_CODE)] = -1
+        rows[is_own(mine, theirs[rows])] = -1
     return np.asarray(rows, dtype=np.int64)
 
 

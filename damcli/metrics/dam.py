@@ -45,4 +45,4 @@ def log_dam(
     scaled = s * similarities
     if combine == "sum":
         return scaled + np.logaddexp(-probe_log_lid, -reference_log_lid)
-    return scaled - probe_log_lid - reference_log_lid
+    return scaled - (probe_log_lid + reference_log_lid)  # so that sides may change places

@@ -124,7 +124,7 @@ def _no_such(path: Path, what: str, name: str, values: list[Any]) -> InputError:
     return InputError(
         str(path),
         f"has no {what} '{name}'; expected one of:\n{_listing(values)}",
-        hint=f"leave out --{what} where there is one only",
+        hint="leave the name out where there is one only",
     )
 
 

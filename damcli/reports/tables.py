@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MIN_WIDTH = 130
 _FILE_WIDTH = 200
+# Beyond it, marks by chance are worth a warning.
+_FEW_METRICS = 3
 
 
 def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> None:
@@ -173,4 +175,9 @@ def _legend(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
         )
     if any(row.is_significant for row in rows):
         lines.append("* the interval of the difference excludes 0.")
+        if len(evaluation.metrics) > _FEW_METRICS:
+            lines.append(
+                f"{len(evaluation.metrics) - 1} metrics are compared, and no interval is corrected "
+                "for that: of those that change nothing, about one in 20 gets a * by chance."
+            )
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -19,6 +20,7 @@ from damcli.scoring.compatibility import check_disjoint, check_same_space
 from damcli.scoring.matches import MatchSpool, require_both_classes
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
+from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
@@ -40,7 +42,9 @@ class ListedScores:
         self.metrics = scorer.metrics
         self.labelled = pairs.labelled
         self.origin = pairs.origin
-        self.replaced = replaced_columns(pairs.group_names, scorer.probes, scorer.references)
+        self.replaced = replaced_columns(
+            pairs.group_names, scorer.probes, scorer.references, scorer.columns
+        )
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -217,16 +221,43 @@ def score(
         )
         metrics = (llr_metric(calibration), *metrics)
     lids = _LidTaker(source, form, metrics, allow_overlap, searching)
+    return scored(
+        pairs,
+        Sides(embeddings, references),
+        lids.scorer,
+        skip_missing=skip_missing,
+        chunk_pairs=chunk_pairs,
+        reading=reading,
+    )
+
+
+def scored(
+    pairs: PairList | AllPairs,
+    sides: Sides,
+    scorer: Callable[[Sides], Scorer],
+    *,
+    skip_missing: bool = False,
+    chunk_pairs: int = CHUNK_PAIRS,
+    reading: Progress | None = None,
+) -> ListedScores | AllPairScores:
+    """Find the pairs' rows and score them by what ``scorer`` makes of those rows.
+
+    Raises
+    ------
+    InputError
+        An id is unknown, or labels are all of one class.
+    """
+    probes, references = sides.probes, sides.references
     if isinstance(pairs, AllPairs):
         genuine = len(pairs.genuine)
-        require_both_classes(genuine, len(pairs) - genuine, embeddings.origin)
-        return AllPairScores(pairs, lids.scorer(embeddings, references, None, None))
-    resolved = resolve(pairs, embeddings, references, skip_missing=skip_missing, progress=reading)
+        require_both_classes(genuine, len(pairs) - genuine, probes.origin)
+        return AllPairScores(pairs, scorer(sides))
+    resolved = resolve(pairs, probes, references, skip_missing=skip_missing, progress=reading)
     if resolved.labelled:
         genuine = resolved.genuine_count
         require_both_classes(genuine, len(resolved) - genuine, resolved.origin)
-    used = _used(resolved, embeddings, references)
-    return ListedScores(resolved, lids.scorer(embeddings, references, *used), chunk_pairs)
+    used = _used(resolved, probes, references)
+    return ListedScores(resolved, scorer(Sides(probes, references, *used)), chunk_pairs)
 
 
 @dataclass(frozen=True)
@@ -239,38 +270,14 @@ class _LidTaker:
     allow_overlap: bool
     progress: Progress | None
 
-    def scorer(
-        self,
-        probes: Embeddings,
-        references: Embeddings,
-        probe_rows: Rows | None,
-        reference_rows: Rows | None,
-    ) -> Scorer:
+    def scorer(self, sides: Sides) -> Scorer:
         if self.source is None:
-            return Scorer(probes, references)
+            return Scorer(sides.probes, sides.references)
         metrics = (self.form.metric(self.source.metric), *self.more_metrics)
-        if references is probes:
-            if probe_rows is not None and reference_rows is not None:
-                probe_rows = np.union1d(probe_rows, reference_rows)
-            both = self._log_lid(probes, probe_rows, self.source)
-            return Scorer(probes, probes, both, both, self.form, metrics)
-        return Scorer(
-            probes,
-            references,
-            self._log_lid(probes, probe_rows, self.source),
-            self._log_lid(references, reference_rows, self.source),
-            self.form,
-            metrics,
-        )
+        lids = sides.each(partial(self._log_lid, self.source))
+        return Scorer(sides.probes, sides.references, *lids, self.form, metrics)
 
-    def _log_lid(self, side: Embeddings, rows: Rows | None, source: LidSource) -> Floats:
-        """Take the log LID of the given rows; all others stay NaN."""
-        used = side if rows is None or len(rows) == len(side) else side.take(rows)
+    def _log_lid(self, source: LidSource, used: Embeddings) -> Floats:
         if isinstance(source, AnchorLid) and not self.allow_overlap:
             check_disjoint(used, source.anchors)
-        found = source.log_lid(used, progress=self.progress)
-        if used is side:
-            return found
-        lids = np.full(len(side), np.nan)
-        lids[rows] = found
-        return lids
+        return source.log_lid(used, progress=self.progress)

@@ -53,10 +53,13 @@ _SUBJECT_COLUMNS = ("probe_subject", "reference_subject")
 
 
 def replaced_columns(
-    names: Sequence[str], probes: Embeddings, references: Embeddings
+    names: Sequence[str],
+    probes: Embeddings,
+    references: Embeddings,
+    score_columns: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return which of a pair list's further columns the scores file has of its own."""
-    own = set(_OWN_COLUMNS)
+    own = {*_OWN_COLUMNS, *score_columns}
     if probes.subjects is not None and references.subjects is not None:
         own |= set(_SUBJECT_COLUMNS)
     return tuple(name for name in names if name in own)

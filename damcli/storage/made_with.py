@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ class MadeWith:
     model
         SHA-256 of the model that made the embeddings.
     anchors, lidr, calibration
-        SHA-256 of these files.
+        SHA-256 of these files; those of several sets of anchors joined by ``+``.
     k, s, combine, linear
         As the options of ``damcli score``.
+    cohort_size, beta, nes_steps
+        As the options of ``damcli compare``.
     """
 
     model: str | None = None
@@ -47,6 +49,9 @@ class MadeWith:
     s: float | None = None
     combine: str | None = None
     linear: bool | None = None
+    cohort_size: int | None = None
+    beta: float | None = None
+    nes_steps: int | None = None
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> MadeWith:
@@ -57,11 +62,12 @@ class MadeWith:
         ValueError
             A value is not of its kind.
         """
-        kinds = {"k": int, "s": float, "linear": _truth}
+        kinds: dict[str, Callable[[Any], Any]] = {"k": int, "s": float, "linear": _truth}
+        kinds |= {"cohort_size": int, "beta": float, "nes_steps": int}
         found = {one.name: about.get(one.name) for one in fields(cls)}
         return cls(
             **{
-                name: None if value in (None, "None") else kinds.get(name, str)(value)  # type: ignore[operator]
+                name: None if value in (None, "None") else kinds.get(name, str)(value)
                 for name, value in found.items()
             }
         )
