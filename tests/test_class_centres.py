@@ -66,10 +66,39 @@ def test_infinite_after_overflow_is_kept_without_warning(npz):
 # --- choosing ----------------------------------------------------------------------------
 
 
-def test_larger_axis_counts_as_classes(npz):
-    centres = read_class_centres(npz(kernel=HEAD.T))
-    assert centres.transposed
-    assert centres.vectors.shape == (30, 8)
+@pytest.mark.parametrize(
+    ("shape", "expected", "transposed"),
+    [
+        ((300, 64), (300, 64), False),
+        ((10, 64), (10, 64), False),
+        ((64, 10), (10, 64), True),
+        ((512, 1057), (1057, 512), True),
+        ((30, 8), (30, 8), False),
+        ((64, 64), (64, 64), False),
+    ],
+)
+def test_a_usual_dimension_tells_how_a_matrix_lies(npz, shape, expected, transposed):
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    centres = read_class_centres(npz(w=values))
+    assert (centres.vectors.shape, centres.transposed) == (expected, transposed)
+    np.testing.assert_array_equal(centres.vectors, values.T if transposed else values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ways"),
+    [
+        ((128, 64), "128 classes of dimension 64 or 64 classes of dimension 128"),
+        ((64, 128), "64 classes of dimension 128 or 128 classes of dimension 64"),
+        ((8, 30), "8 classes of dimension 30 or 30 classes of dimension 8"),
+    ],
+)
+def test_a_shape_that_does_not_tell_needs_the_dimension(npz, shape, ways):
+    path = npz(w=np.ones(shape))
+    with pytest.raises(InputError, match=f"may be {ways}; expected one of them") as caught:
+        read_class_centres(path)
+    assert f"--dim {shape[1]} or --dim {shape[0]}" in caught.value.hint
+    assert read_class_centres(path, dim=shape[0]).vectors.shape == shape[::-1]
+    assert read_class_centres(path, classes=shape[0]).vectors.shape == shape
 
 
 def test_dim_decides_against_the_larger_axis(npz):

@@ -187,3 +187,53 @@ def test_json_tells_what_the_file_records_and_a_copy_keeps_it(folder: Path) -> N
     first, second = copied["source_command"].split(" && ")
     assert (first, second) == (recorded["source_command"], recorded["command"])
     assert copied["source_sha256"] == recorded["source_sha256"]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_row_without_direction_is_refused_whether_drawn_or_not(folder: Path, seed: int) -> None:
+    vectors = faces(20, 4).vectors.copy()
+    vectors[17] = np.nan
+    np.savez(folder / "x.npz", embedding=vectors, id=faces(20, 4).ids.astype(str))
+    done = build(folder, "--per-subject", "all", "--size", 3, "--seed", seed, source="x.npz")
+    failed(done, "x.npz, row 18: the embedding of 'p004/1' is not finite", "--drop-invalid")
+    assert not (folder / "anchors.h5").exists()
+
+
+def test_an_evaluation_set_of_another_model_is_refused(folder: Path) -> None:
+    for name in ("one", "two"):
+        write_embeddings(folder / f"{name}.h5", faces(5, 2), model_sha256=name * 20)
+    near = ("--max-similarity-to", f"{folder / 'two.h5'}:0.5")
+    done = build(folder, *near, source="one.h5")
+    failed(done, "two.h5: made with model twotwo", "--allow-mixed-models")
+    assert not (folder / "anchors.h5").exists()
+    done = build(folder, "--max-similarity-to", f"{folder / 'two.h5'}:0.9", source="train.h5")
+    assert done.code == 0, done.err
+    write_embeddings(folder / "two.h5", faces(5, 2, seed=9), model_sha256="two", force=True)
+    insisted = ("--max-similarity-to", f"{folder / 'two.h5'}:0.999", "--allow-mixed-models")
+    assert build(folder, *insisted, "--force", source="one.h5").code == 0
+
+
+def test_an_unknown_kind_is_refused_in_python_too() -> None:
+    with pytest.raises(UserError, match="anchors of kind 'foo'; expected one of real-db"):
+        build_anchors(faces(), "foo")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+@pytest.mark.parametrize("sub_centers", [1, 3])
+def test_a_class_centre_without_direction_is_named(
+    folder: Path, value: float, sub_centers: int
+) -> None:
+    weights = np.random.default_rng(0).normal(size=(30, 8))
+    weights[6] = value
+    np.savez(folder / "w.npz", fc=weights)
+    done = build(folder, "--kind", "fc-weights", "--sub-centers", sub_centers, source="w.npz")
+    failed(done, "w.npz, row 7: this class centre of 'fc' is ", "--tensor", "np.save")
+    assert "damcli convert" not in done.err
+
+
+def test_sub_centres_that_cancel_out_are_named(folder: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    rows[3] = -rows[2]
+    np.savez(folder / "w.npz", fc=rows)
+    done = build(folder, "--kind", "fc-weights", "--sub-centers", 2, source="w.npz")
+    failed(done, "w.npz, row 2: this class centre of 'fc' is all zeros", "--tensor")

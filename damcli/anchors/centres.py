@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
 from damcli.models.class_centres import ClassCentres, mean_of_sub_centers, read_class_centres
 from damcli.models.labels import read_labels
 from damcli.storage.embeddings import Embeddings
+from damcli.storage.unit import fault, invalid_rows
 
 
 def open_class_centres(
@@ -55,6 +57,7 @@ def open_class_centres(
             f"{per_subject} centres per class; expected 1 or all",
             hint="1 averages the sub-centres of a class, all keeps each",
         )
+    origin = str(path)
     names = None if labels is None else read_labels(labels)
     centres = read_class_centres(
         path,
@@ -65,8 +68,10 @@ def open_class_centres(
     )
     count = centres.sub_centers
     vectors = centres.vectors
+    _check_directions(vectors, centres.tensor, origin)
     if per_subject == 1 and count > 1:
-        vectors, count = mean_of_sub_centers(vectors, count, origin=str(path)), 1
+        vectors, count = mean_of_sub_centers(vectors, count, origin=origin), 1
+        _check_directions(vectors, centres.tensor, origin)
     ids = subjects = None
     if names is not None:
         subjects = np.repeat(np.array(names, dtype=object), count)
@@ -77,11 +82,18 @@ def open_class_centres(
         "sub_centers": centres.sub_centers,
         "sub_centers_averaged": count < centres.sub_centers,
     }
-    try:
-        embeddings = Embeddings.from_arrays(
-            vectors, ids, subjects, attributes=about, origin=str(path)
-        )
-    except InputError as error:
-        hint = "the classifier is damaged, or it is another matrix: see --tensor"
-        raise InputError(str(path), error.found, row=error.row, hint=hint) from error
+    embeddings = Embeddings.from_arrays(vectors, ids, subjects, attributes=about, origin=origin)
     return replace(embeddings, path=path), centres
+
+
+def _check_directions(vectors: NDArray[np.float32], tensor: str, origin: str) -> None:
+    bad = np.flatnonzero(invalid_rows(vectors))
+    if len(bad):
+        raise InputError(
+            origin,
+            f"this class centre of '{tensor}' is {fault(vectors[bad[0]])}; expected a vector "
+            f"with a direction ({len(bad)} have none)",
+            row=int(bad[0]) + 1,
+            hint="take another tensor with --tensor NAME, or save this one without such rows: "
+            "np.save('centres.npy', ...)",
+        )

@@ -10,6 +10,8 @@ from damcli.errors import InputError
 from damcli.models.tensors import FLOATS, StoredTensor
 
 LISTED = 20
+# Of face and speaker embeddings: these tell the axes of a matrix apart.
+USUAL_DIMS = frozenset({64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048})
 _HEAD_HINT = (
     "many training codes save the classifier's head in a file of its own, apart from the "
     "backbone: give that one"
@@ -110,6 +112,8 @@ def choose(
         raise _misfit(path, readings, known)
     if len(fitting) > 1:
         raise _ambiguous(path, fitting, known)
+    if known.dim is None and known.classes is None and _may_be_turned(fitting[0].tensor.shape):
+        raise _two_ways(path, fitting[0].tensor, known)
     return fitting[0]
 
 
@@ -122,11 +126,24 @@ def _readings(tensor: StoredTensor, sub_centers: int | None) -> list[Reading]:
         per_class = sub_centers or 1
         straight = Reading(tensor, shape[0], shape[1], False, per_class)
         turned = Reading(tensor, shape[1], shape[0], True, per_class)
-        return [straight, turned] if shape[0] >= shape[1] else [turned, straight]
+        is_turned = shape[0] in USUAL_DIMS and shape[1] not in USUAL_DIMS
+        return [turned, straight] if is_turned else [straight, turned]
     # K < C tells (C, K, D) from (K, C, D), which would be read as a few absurd classes
     if len(shape) == 3 and 0 < shape[1] < shape[0] and shape[2] > 1:
         return [Reading(tensor, shape[0] * shape[1], shape[2], False, shape[1])]
     return []
+
+
+def _may_be_turned(shape: tuple[int, ...]) -> bool:
+    """Whether nothing about a shape tells the classes from the dimension.
+
+    One axis of a usual dimension tells. Where none is, only more rows than columns do: they
+    are classes by the layout of PyTorch's layers as well as by there being more of them.
+    """
+    if len(shape) != 2 or shape[0] == shape[1]:
+        return False
+    usual = [axis in USUAL_DIMS for axis in shape]
+    return all(usual) or (not any(usual) and shape[0] < shape[1])
 
 
 def _one_per_tensor(readings: Iterable[Reading]) -> list[Reading]:
@@ -204,6 +221,19 @@ def _ambiguous(path: Path, fitting: Sequence[Reading], known: Known) -> InputErr
         str(path),
         f"{len(fitting)} tensors could be the class centres; expected one:\n{_listing(tensors)}",
         hint=", or ".join(ways),
+    )
+
+
+def _two_ways(path: Path, tensor: StoredTensor, known: Known) -> InputError:
+    ways = [
+        f"{reading.rows // reading.sub_centers} classes of dimension {reading.dim}"
+        for reading in _readings(tensor, known.sub_centers)
+    ]
+    first, second = tensor.shape
+    return InputError(
+        str(path),
+        f"'{tensor.name}' {tensor.shape} may be {' or '.join(ways)}; expected one of them",
+        hint=f"say which: --dim {second} or --dim {first}; the labels of the classes tell as well",
     )
 
 

@@ -55,7 +55,8 @@ def read_class_centres(
 
     Candidates are the float tensors of two axes, (C * K, D) or (D, C * K), both longer
     than 1, and of three axes, (C, K, D) with K < C. With neither ``dim`` nor ``classes``
-    given, the longer of two axes counts as the classes. Exactly one candidate must remain.
+    given, an axis of a usual dimension such as 512 tells how a matrix lies, else more rows
+    than columns do. Exactly one candidate must remain, and one way to see it.
 
     Sub-centres are taken as class-major, row ``c * K + k``, which is the layout of
     insightface's sub-center ArcFace (``W.reshape(-1, K, D)[c]``), of the
