@@ -213,11 +213,6 @@ def test_an_evaluation_set_of_another_model_is_refused(folder: Path) -> None:
     assert build(folder, *insisted, "--force", source="one.h5").code == 0
 
 
-def test_an_unknown_kind_is_refused_in_python_too() -> None:
-    with pytest.raises(UserError, match="anchors of kind 'foo'; expected one of real-db"):
-        build_anchors(faces(), "foo")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("value", [0, np.nan])
 @pytest.mark.parametrize("sub_centers", [1, 3])
 def test_a_class_centre_without_direction_is_named(
