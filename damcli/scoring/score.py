@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.lid.source import AnchorLid, LidSource, lid_source
 from damcli.metrics.dam import Combination
-from damcli.protocols.pairs import PairList
+from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_disjoint, check_same_space
@@ -128,7 +128,7 @@ def _used(pairs: ResolvedPairs, probes: Embeddings, references: Embeddings) -> t
 
 
 def score(
-    pairs: PairList | AllPairs,
+    pairs: PairSource | AllPairs,
     embeddings: Embeddings,
     anchors: Anchors | None = None,
     *,
