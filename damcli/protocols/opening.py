@@ -38,12 +38,15 @@ class OfficialProtocol:
         What the protocol's results are told in: accuracy over folds, or TAR@FAR.
     fars
         The false accept rates of its tables.
+    group
+        The groups of pairs that the metric is told for, each by itself.
     """
 
     read: Callable[[Path], OfficialPairs]
     places: tuple[str, ...]
     metric: Metric = "folds"
     fars: tuple[float, ...] = LOW_FARS
+    group: str | None = None
 
 
 def _under(folders: str, *names: str) -> tuple[str, ...]:
@@ -70,7 +73,9 @@ PROTOCOLS: dict[str, OfficialProtocol] = {
     ),
     "ytf": OfficialProtocol(read_ytf, _under("YouTubeFaces/ YTF/ ytf/", "splits.txt")),
     "rfw": OfficialProtocol(
-        read_rfw, _under("txts/ test/txts/ RFW/txts/", "African/African_pairs.txt")
+        read_rfw,
+        _under("txts/ test/txts/ RFW/txts/", "African/African_pairs.txt"),
+        group="race",
     ),
     "ijbb": _ijb("ijbb", IJBB_PAIRS),
     "ijbc": _ijb("ijbc", IJBC_PAIRS),
