@@ -237,6 +237,12 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         ("lfw", "pairs.txt", partial(replaced, row=2, text="A\t1\tB\t2"), r"row 2: .*is genuine"),
         ("lfw", "pairs.txt", partial(replaced, row=302, text="A\t1\t2"), r"row 302: .*is impostor"),
         ("lfw", "pairs.txt", partial(replaced, row=5, text="A\t1\tx"), r"row 5: image 'x'"),
+        (
+            "lfw",
+            "pairs.txt",
+            partial(replaced, row=5, text="A\t1\t" + "9" * 5000),
+            r"image '9{40}'",
+        ),
         ("lfw", "pairs.txt", partial(replaced, row=1, text="ten 300"), r"row 1: header 'ten'"),
         ("lfw", "pairs.txt", partial(replaced, row=1, text="0 300"), r"row 1: header '0 300'"),
         ("lfw", "pairs.txt", partial(replaced, row=1, text="10 301"), r"row 302: .*is genuine"),

@@ -52,7 +52,7 @@ def _pair(lines: list[Line], place: int, origin: str) -> Pair:
 
 def _image(line: Line, genuine: bool, origin: str) -> str:
     *image, label = line.text.rsplit(None, 1)
-    if not image or not label.isdecimal() or (int(label) != 0) != genuine:
+    if not image or not label.isdecimal() or bool(label.strip("0")) != genuine:
         wanted = "image and a label other than 0" if genuine else "image and the label 0"
         raise InputError(
             origin,

@@ -112,15 +112,15 @@ def text_lines(path: Path, what: str) -> list[Line]:
 
 
 def whole_number(text: str, origin: str, row: int, what: str) -> int:
-    """Read a number without sign.
+    """Read a number without sign, of 18 digits at most.
 
     Raises
     ------
     InputError
         It is none.
     """
-    if not (text.isascii() and text.isdigit()):
-        raise InputError(origin, f"{what} '{text}'; expected a whole number", row=row)
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise InputError(origin, f"{what} '{text[:40]}'; expected a whole number", row=row)
     return int(text)
 
 
