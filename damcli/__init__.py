@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from damcli.metrics import log_dam
     from damcli.models.opening import open_network
     from damcli.models.preprocessing import Preprocessing, resolve_preprocessing
+    from damcli.protocols.naming import fit_ids
+    from damcli.protocols.opening import open_protocol
     from damcli.protocols.pairs import read_pairs
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.compare import compare
@@ -49,11 +51,13 @@ _HOMES = {
     "compare": "damcli.scoring.compare",
     "embed": "damcli.embedding.embed",
     "evaluate": "damcli.evaluation",
+    "fit_ids": "damcli.protocols.naming",
     "fit_lidr": "damcli.lid.fit_lidr",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
     "open_network": "damcli.models.opening",
+    "open_protocol": "damcli.protocols.opening",
     "open_source": "damcli.sources.opening",
     "read_anchors": "damcli.storage.files",
     "read_calibration": "damcli.storage.calibration",
@@ -83,11 +87,13 @@ __all__ = [
     "compare",
     "embed",
     "evaluate",
+    "fit_ids",
     "fit_lidr",
     "log_dam",
     "log_lid",
     "open_embeddings",
     "open_network",
+    "open_protocol",
     "open_source",
     "read_anchors",
     "read_calibration",

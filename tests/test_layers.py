@@ -20,7 +20,7 @@ UPSTREAM = {
     "embedding": {"storage", "sources", "models"},
     "anchors": {"storage", "models"},
     "lid": {"storage"},
-    "protocols": {"storage"},
+    "protocols": {"storage", "sources"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
     "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},

@@ -1,7 +1,7 @@
 """The logistic models: four forms, from plain cosine to a quadratic in the LIDs.
 
 Two things differ from a plain logistic regression on pairs, both because of what low false
-accept rates hang on. A form is fitted at a prior of 1 %: at even odds, the millions of easy
+accept rates hang on. A form is fitted at a prior of 0.003: at even odds, the millions of easy
 impostors would decide where the model is good. And each subject's genuine pairs weigh as
 much as another's: a subject with 500 samples has 125,000 of them, one with 2 samples has 1.
 """

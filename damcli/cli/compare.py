@@ -184,7 +184,7 @@ def compare(
         as_json=as_json,
         as_csv=as_csv,
         to_stderr=output == STDOUT,
-        more=left_out(scores),
+        more={"left_out": left_out(scores)},
     )
 
 

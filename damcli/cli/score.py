@@ -20,9 +20,20 @@ from damcli.cli.console import (
     STDOUT,
     Messages,
     evaluate_with_progress,
-    parse_fars,
     print_evaluation,
     usage_error,
+)
+from damcli.cli.protocol_options import (
+    ProtocolOption,
+    RootOption,
+    about_protocol,
+    check_protocol_options,
+    fars_of,
+    fit,
+    ids_left_out,
+    in_own_metric,
+    open_official,
+    pairs_digest,
 )
 from damcli.cli.score_output import (
     check_output,
@@ -35,7 +46,7 @@ from damcli.cli.score_output import (
 from damcli.cli.sides import check_lid_options, check_pair_options, read_sides, source_of
 
 if TYPE_CHECKING:
-    from damcli.protocols.pairs import PairList
+    from damcli.protocols.pairs import PairList, PairSource
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
 
@@ -73,6 +84,8 @@ def score(
     all_pairs: Annotated[
         bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
     ] = False,
+    protocol: ProtocolOption = None,
+    root: RootOption = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
@@ -104,7 +117,13 @@ def score(
             help="Share of genuine pairs where the llr is used.", show_default="the calibration's"
         ),
     ] = None,
-    far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
+    far: Annotated[
+        str | None,
+        typer.Option(
+            help="False accept rates of the table.",
+            show_default=f"{DEFAULT_FAR}; of ijbb and ijbc to 1e-1",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
     ] = 1000,
@@ -137,19 +156,33 @@ def score(
 
     Example: damcli score pairs.csv -e emb.h5 -a anchors.h5 -o scores.csv
     """
-    check_pair_options(pairs, all_pairs, output, as_json, as_csv, skip_missing)
+    check_pair_options(
+        pairs,
+        all_pairs,
+        output,
+        as_json,
+        as_csv,
+        skip_missing,
+        protocol=protocol,
+        ways="a pair list, --all-pairs or --protocol",
+    )
+    check_protocol_options(protocol, root)
     check_lid_options(anchors, lidr, k, s, product=combine is Combine.PRODUCT, linear=linear)
     check_calibration_options(calibration, probability, prior)
     from damcli.storage.embeddings import MODEL_DIGEST
     from damcli.storage.threshold import read_threshold
 
-    fars = parse_fars(far)
+    fars = fars_of(protocol, far)
     if output is not None and output != STDOUT:
         check_output(Path(output), force, skip_missing)
     given = None if threshold is None else read_threshold(threshold)
     messages = Messages(quiet=quiet)
-    listed = None if pairs is None else _open_pairs(pairs, as_json, as_csv, probability, output)
+    official = open_official(protocol, root)
+    listed = None if pairs is None else _open_pairs(pairs, as_json, as_csv)
+    if probability and output is None and (all_pairs or official or (listed and listed.labelled)):
+        raise usage_error("--probability adds a column to the scores: say where with -o")
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
+    fitted = None if official is None else fit(official, sides, skip_missing, messages)
     source = source_of(sides, k, s)
     calibrated = None if calibration is None else read_for(calibration, prior)
     settings = {
@@ -158,13 +191,15 @@ def score(
         "combine": None if source is None else combine.value,
         "linear": None if source is None else linear,
         **settings_of(calibrated),
+        **about_protocol(protocol, fitted),
     }
     model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
     digests = digests_of(sides, pairs=pairs, calibration=calibration, threshold=threshold)
+    digests |= pairs_digest(fitted)
     if given is not None:
         operating_points.check_given(given, {**digests, **settings, **model}, messages)
     scores = _score(
-        listed,
+        fitted or listed,
         sides,
         messages,
         k=k,
@@ -188,7 +223,8 @@ def score(
     if matches is None:
         return
     evaluation = evaluate_with_progress(matches, fars, resamples, seed, messages)
-    decisions, more = None, left_out(scores)
+    evaluation = in_own_metric(evaluation, protocol, scores)
+    decisions, more = None, {"left_out": left_out(scores) | ids_left_out(fitted)}
     if given is not None:
         decisions = operating_points.decide(given, matches, judged, resamples, seed)
         more["operating_point"] = operating_points.document(given, decisions)
@@ -207,9 +243,7 @@ def score(
         operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)
 
 
-def _open_pairs(
-    pairs: str, as_json: bool, as_csv: bool, probability: bool, output: str | None
-) -> PairList:
+def _open_pairs(pairs: str, as_json: bool, as_csv: bool) -> PairList:
     """Open the list, and refuse options that it does not bear."""
     from damcli.errors import InputError
     from damcli.protocols.pairs import read_pairs
@@ -221,13 +255,11 @@ def _open_pairs(
             "carries no labels, so there are no tables for --json or --csv",
             hint="write the scores with -o FILE, or add a column label",
         )
-    if probability and output is None and listed.labelled:
-        raise usage_error("--probability adds a column to the scores: say where with -o")
     return listed
 
 
 def _score(
-    listed: PairList | None, sides: dict[str, Any], messages: Messages, **options: Any
+    listed: PairSource | None, sides: dict[str, Any], messages: Messages, **options: Any
 ) -> ListedScores | AllPairScores:
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.score import score as score_pairs

@@ -34,9 +34,9 @@ def _rejects_path(target: Path) -> Path:
     return stem.with_suffix(".rejects.csv")
 
 
-def left_out(scores: ListedScores | AllPairScores) -> dict[str, Any]:
+def left_out(scores: ListedScores | AllPairScores) -> dict[str, int]:
     """Count the pairs left out, for the JSON document."""
-    return {"left_out": {"pairs": len(getattr(scores, "missing", []))}}
+    return {"pairs": len(getattr(scores, "missing", []))}
 
 
 def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> None:

@@ -45,10 +45,13 @@ def check_pair_options(
     as_json: bool,
     as_csv: bool,
     skip_missing: bool,
+    *,
+    protocol: str | None = None,
+    ways: str = "a pair list or --all-pairs",
 ) -> None:
     """Refuse options about pairs that do not go together, before any file is read."""
-    if (pairs is None) != all_pairs:
-        raise usage_error("give either a pair list or --all-pairs")
+    if (pairs is not None) + all_pairs + (protocol is not None) != 1:
+        raise usage_error(f"give either {ways}")
     if as_json and as_csv:
         raise usage_error("--json and --csv exclude each other")
     if output == STDOUT and (as_json or as_csv):

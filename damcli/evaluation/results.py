@@ -9,6 +9,13 @@ from damcli.evaluation.folds import FoldAccuracy
 from damcli.evaluation.rates import OperatingPoint
 
 
+class GroupAccuracy(NamedTuple):
+    """The accuracy by folds of a group's pairs alone."""
+
+    group: str
+    accuracy: FoldAccuracy
+
+
 class Interval(NamedTuple):
     """The ends of a 95 % interval."""
 
@@ -54,6 +61,8 @@ class MetricResult:
         Where they are reached.
     folds
         Accuracy by folds; None where the pairs have none.
+    group_folds
+        The same for each group that the protocol knows, in its order.
     """
 
     name: str
@@ -65,6 +74,7 @@ class MetricResult:
     best_accuracy: Estimate
     best_threshold: float
     folds: FoldAccuracy | None
+    group_folds: tuple[GroupAccuracy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,10 @@ class Evaluation:
         One result a metric.
     is_distance
         Thresholds are distances: accept at or below them.
+    leading
+        What reports show first: TAR@FAR, or the accuracy over folds.
+    groups
+        What the groups of ``group_folds`` are.
     """
 
     genuine: int
@@ -95,3 +109,5 @@ class Evaluation:
     seed: int
     metrics: tuple[MetricResult, ...]
     is_distance: bool = False
+    leading: Literal["tar", "folds"] = "tar"
+    groups: str = "groups"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,25 @@ class PairChunk:
 
     def __len__(self) -> int:
         return len(self.probes.codes)
+
+
+class PairSource(Protocol):
+    """Pairs that are read as a stream, as often as needed."""
+
+    @property
+    def origin(self) -> str:
+        """What to call them in messages."""
+        ...
+
+    @property
+    def labelled(self) -> bool: ...  # noqa: D102
+    @property
+    def has_folds(self) -> bool: ...  # noqa: D102
+    @property
+    def group_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def chunks(self) -> Iterator[PairChunk]:
+        """Yield the pairs in order."""
+        ...
 
 
 class PairList:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import asdict, dataclass, fields, replace
 
 from damcli.evaluation import Evaluation
+from damcli.evaluation.folds import FoldAccuracy
 from damcli.evaluation.rates import OperatingPoint, impostors_needed
 from damcli.evaluation.results import Estimate, MetricResult
 
@@ -45,7 +47,20 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def rows_of(evaluation: Evaluation) -> list[Row]:
-    """List every number: TAR at each FAR for each metric, then the other quantities."""
+    """List every number: TAR at each FAR for each metric, then the other quantities.
+
+    Where a protocol is told in its accuracy over folds, that comes first.
+    """
+    rows, folds = _rate_rows(evaluation), _fold_rows(evaluation)
+    return folds + rows if evaluation.leading == "folds" else rows + folds
+
+
+def is_of_folds(row: Row) -> bool:
+    """Whether a row is an accuracy over folds, or a mean or spread of such."""
+    return row.quantity.startswith(FOLDS)
+
+
+def _rate_rows(evaluation: Evaluation) -> list[Row]:
     rows = [
         _tar_row(metric, metric.points[i], metric.tars[i])
         for i in range(len(evaluation.metrics[0].points))
@@ -56,18 +71,38 @@ def rows_of(evaluation: Evaluation) -> list[Row]:
     rows += [
         _row(m, "best accuracy", m.best_accuracy, m.best_threshold) for m in evaluation.metrics
     ]
-    rows += [
-        Row(
-            m.name,
-            FOLDS,
-            value=m.folds.mean,
-            standard_error=m.folds.standard_error,
-            note=f"{m.folds.folds} folds",
-        )
-        for m in evaluation.metrics
-        if m.folds is not None
-    ]
     return rows
+
+
+def _fold_rows(evaluation: Evaluation) -> list[Row]:
+    metrics = evaluation.metrics
+    rows = [
+        _fold_row(m.name, f", {m.group_folds[i].group}", m.group_folds[i].accuracy)
+        for i in range(len(metrics[0].group_folds))
+        for m in metrics
+    ]
+    for what, of in (("mean", statistics.mean), ("standard deviation", statistics.stdev)):
+        rows += [
+            Row(
+                m.name,
+                f"{FOLDS}, {what} by {evaluation.groups}",
+                value=of([one.accuracy.mean for one in m.group_folds]),
+                note=f"{len(m.group_folds)} groups",
+            )
+            for m in metrics
+            if len(m.group_folds) > 1
+        ]
+    return rows + [_fold_row(m.name, "", m.folds) for m in metrics if m.folds is not None]
+
+
+def _fold_row(metric: str, group: str, accuracy: FoldAccuracy) -> Row:
+    return Row(
+        metric,
+        FOLDS + group,
+        value=accuracy.mean,
+        standard_error=accuracy.standard_error,
+        note=f"{accuracy.folds} folds",
+    )
 
 
 def _row(metric: MetricResult, quantity: str, estimate: Estimate, threshold: float | None) -> Row:

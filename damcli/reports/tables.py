@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, TextIO
 
 from damcli.evaluation import Evaluation
-from damcli.reports.rows import FOLDS, TAR, Row, rows_of
+from damcli.reports.rows import FOLDS, TAR, Row, is_of_folds, rows_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +36,12 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
     console.print(
         f"{evaluation.genuine:,} genuine and {evaluation.impostors:,} impostor pairs{subjects}"
     )
+    others = [row for row in rows if row.quantity != TAR]
+    if evaluation.leading == "folds" and any(map(is_of_folds, others)):
+        console.print(_table(_fold_columns(), [row for row in others if is_of_folds(row)]))
+        others = [row for row in others if not is_of_folds(row)]
     console.print(_table(_tar_columns(evaluation), [r for r in rows if r.quantity == TAR]))
-    console.print(_table(_other_columns(evaluation), [r for r in rows if r.quantity != TAR]))
+    console.print(_table(_other_columns(evaluation), others))
     for line in _legend(evaluation, rows):
         console.print(line)
 
@@ -73,9 +77,23 @@ def _tar_columns(evaluation: Evaluation) -> list[Column]:
     ]
 
 
+def _fold_columns() -> list[Column]:
+    return [("", _quantity), ("metric", lambda row: row.metric), ("accuracy", _value)]
+
+
+def _quantity(row: Row) -> str:
+    """Name a row; one of folds by their number, and by the group or what is taken of them."""
+    if not is_of_folds(row):
+        return row.quantity
+    what = row.quantity.removeprefix(FOLDS).removeprefix(", ")
+    if row.standard_error is None:
+        return what
+    return f"{what}, {row.note}: accuracy ± SE" if what else f"{row.note}: accuracy ± SE"
+
+
 def _other_columns(evaluation: Evaluation) -> list[Column]:
     return [
-        ("", lambda row: row.quantity if row.quantity != FOLDS else f"{row.note}: accuracy ± SE"),
+        ("", _quantity),
         ("metric", lambda row: row.metric),
         ("value [95 %]", _value),
         *([("Δ points [95 %]", _difference)] if len(evaluation.metrics) > 1 else []),

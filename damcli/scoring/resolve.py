@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.protocols.pairs import Coded, PairChunk, PairList
+from damcli.protocols.pairs import Coded, PairChunk, PairSource
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.storage.spool import Spool
 from damcli.storage.text_spool import TextSpool
@@ -125,7 +125,7 @@ def _texts(column: Coded, known: NDArray[np.bool_]) -> Any:
 
 
 def resolve(
-    pairs: PairList,
+    pairs: PairSource,
     probes: Embeddings,
     references: Embeddings,
     *,
@@ -183,7 +183,7 @@ def _missing(chunk: PairChunk, probe_rows: Rows, reference_rows: Rows) -> list[M
 
 
 def _unknown(
-    missing: Missing, pairs: PairList, probes: Embeddings, references: Embeddings
+    missing: Missing, pairs: PairSource, probes: Embeddings, references: Embeddings
 ) -> InputError:
     side = probes if missing.missing_id == missing.probe_id else references
     return InputError(

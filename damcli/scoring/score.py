@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError, UserError
 from damcli.lid.source import AnchorLid, LidSource, lid_source
 from damcli.metrics.dam import Combination
-from damcli.protocols.pairs import PairList
+from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_disjoint, check_same_space
@@ -133,7 +133,7 @@ def _used(pairs: ResolvedPairs, probes: Embeddings, references: Embeddings) -> t
 
 
 def score(
-    pairs: PairList | AllPairs,
+    pairs: PairSource | AllPairs,
     embeddings: Embeddings,
     anchors: Anchors | None = None,
     *,
@@ -232,7 +232,7 @@ def score(
 
 
 def scored(
-    pairs: PairList | AllPairs,
+    pairs: PairSource | AllPairs,
     sides: Sides,
     scorer: Callable[[Sides], Scorer],
     *,
