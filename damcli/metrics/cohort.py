@@ -30,7 +30,7 @@ def csls(similarities: Floats, probe_mean: Floats, reference_mean: Floats) -> Fl
     ndarray
         float64 in [-4, 4], of the broadcast shape; higher means more similar.
     """
-    return 2 * similarities - probe_mean - reference_mean
+    return 2 * similarities - (probe_mean + reference_mean)
 
 
 def standardized(similarities: Floats, mean: Floats, deviation: Floats) -> Floats:
