@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from damcli.cli import pair_options as shared
 from damcli.cli.console import (
     DEFAULT_FAR,
     Messages,
@@ -15,7 +16,7 @@ from damcli.cli.console import (
     print_json,
     usage_error,
 )
-from damcli.cli.score import Combine
+from damcli.cli.pair_options import Combine
 from damcli.cli.score_output import digests_of
 from damcli.cli.sides import check_lid_options, read_sides
 
@@ -29,29 +30,15 @@ def calibrate(
         typer.Argument(help="Labelled development pairs; - for stdin.", show_default=False),
     ] = None,
     *,
-    embeddings: Annotated[
-        Path, typer.Option("--embeddings", "-e", help="Embeddings of the probes.")
-    ],
+    embeddings: shared.EmbeddingsFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="The calibration, .json.")],
-    gallery: Annotated[
-        Path | None, typer.Option(help="Embeddings of the references, if in another file.")
-    ] = None,
+    gallery: shared.GalleryFile = None,
     anchors: Annotated[Path | None, typer.Option("--anchors", "-a", help="Anchor set.")] = None,
     lidr: Annotated[Path | None, typer.Option(help="Fitted regressor instead of anchors.")] = None,
-    all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
-    ] = False,
-    k: Annotated[
-        int | None,
-        typer.Option("-k", min=1, help="Anchors in the LID.", show_default="10, or the lidr's"),
-    ] = None,
-    s: Annotated[
-        float | None,
-        typer.Option("-s", help="Scale of Eq. 3, above 0.", show_default="1, or the lidr's"),
-    ] = None,
-    combine: Annotated[
-        Combine, typer.Option(help="Eq. 3, or the product form of Sec. 4.6.")
-    ] = Combine.SUM,
+    all_pairs: shared.AllPairsOption = False,
+    k: shared.NeighboursOption = None,
+    s: shared.ScaleOption = None,
+    combine: shared.CombineOption = Combine.SUM,
     prior: Annotated[
         float, typer.Option(help="Share of genuine pairs to be calibrated best at.")
     ] = 0.5,
@@ -66,13 +53,8 @@ def calibrate(
             help="Leave out pairs without an embedding, counted; or refuse them.",
         ),
     ] = False,
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Anchors may show scored people; each skips its own."),
-    ] = False,
-    allow_mixed_models: Annotated[
-        bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
-    ] = False,
+    allow_overlap: shared.AllowOverlap = False,
+    allow_mixed_models: shared.AllowMixedModels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from damcli.cli import pair_options as shared
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -47,12 +48,8 @@ def compare(
         ),
     ] = None,
     *,
-    embeddings: Annotated[
-        Path, typer.Option("--embeddings", "-e", help="Embeddings of the probes.")
-    ],
-    gallery: Annotated[
-        Path | None, typer.Option(help="Embeddings of the references, if in another file.")
-    ] = None,
+    embeddings: shared.EmbeddingsFile,
+    gallery: shared.GalleryFile = None,
     anchors: Annotated[
         list[Path] | None,
         typer.Option(
@@ -67,23 +64,15 @@ def compare(
     calibration: Annotated[
         Path | None, typer.Option(help="From damcli calibrate: adds the calibrated score.")
     ] = None,
-    all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
-    ] = False,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
-    ] = None,
+    all_pairs: shared.AllPairsOption = False,
+    output: shared.ScoresOutput = None,
     k: Annotated[
         int | None,
         typer.Option(
             "-k", min=1, help="Anchors in LID, CSLS and NES.", show_default="10, or the lidr's"
         ),
     ] = None,
-    s: Annotated[
-        float | None,
-        typer.Option("-s", help="Scale of Eq. 3, above 0.", show_default="1, or the lidr's"),
-    ] = None,
+    s: shared.ScaleOption = None,
     cohort_size: Annotated[
         int | None,
         typer.Option(min=2, help="Nearest anchors of each side in AS-norm.", show_default="300"),
@@ -96,24 +85,11 @@ def compare(
         int | None, typer.Option(min=1, help="How often NES does.", show_default="3")
     ] = None,
     far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
-    resamples: Annotated[
-        int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
-    ] = 1000,
+    resamples: shared.Resamples = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
-    skip_missing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-missing/--strict",
-            help="Leave out pairs without an embedding, counted and named; or refuse them.",
-        ),
-    ] = False,
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Anchors may show scored people; each skips its own."),
-    ] = False,
-    allow_mixed_models: Annotated[
-        bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
-    ] = False,
+    skip_missing: shared.SkipMissing = False,
+    allow_overlap: shared.AllowOverlap = False,
+    allow_mixed_models: shared.AllowMixedModels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,

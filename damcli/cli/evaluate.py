@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from damcli.cli import gates, operating_points
+from damcli.cli import pair_options as shared
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -48,9 +49,7 @@ def evaluate(
     ] = None,
     distance: Annotated[bool, typer.Option("--distance", help="Lower is more similar.")] = False,
     far: Annotated[str, typer.Option(help="False accept rates of the table.")] = DEFAULT_FAR,
-    resamples: Annotated[
-        int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
-    ] = 1000,
+    resamples: shared.Resamples = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     threshold_at: Annotated[
         float | None,

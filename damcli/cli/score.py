@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from damcli.cli import operating_points
+from damcli.cli import pair_options as shared
 from damcli.cli.calibrated import (
     check_calibration_options,
     quality_of_matches,
@@ -23,6 +23,7 @@ from damcli.cli.console import (
     print_evaluation,
     usage_error,
 )
+from damcli.cli.pair_options import Combine
 from damcli.cli.protocol_options import (
     ProtocolOption,
     RootOption,
@@ -51,13 +52,6 @@ if TYPE_CHECKING:
     from damcli.scoring.score import ListedScores
 
 
-class Combine(StrEnum):
-    """How the two LIDs meet."""
-
-    SUM = "sum"
-    PRODUCT = "product"
-
-
 def score(
     pairs: Annotated[
         str | None,
@@ -68,12 +62,8 @@ def score(
         ),
     ] = None,
     *,
-    embeddings: Annotated[
-        Path, typer.Option("--embeddings", "-e", help="Embeddings of the probes.")
-    ],
-    gallery: Annotated[
-        Path | None, typer.Option(help="Embeddings of the references, if in another file.")
-    ] = None,
+    embeddings: shared.EmbeddingsFile,
+    gallery: shared.GalleryFile = None,
     anchors: Annotated[
         Path | None,
         typer.Option("--anchors", "-a", help="Anchor set: DAM-R. Without it or --lidr: cosine."),
@@ -81,26 +71,13 @@ def score(
     lidr: Annotated[
         Path | None, typer.Option(help="Fitted regressor instead of anchors: DAM-L.")
     ] = None,
-    all_pairs: Annotated[
-        bool, typer.Option("--all-pairs", help="All pairs, labelled by the subjects.")
-    ] = False,
+    all_pairs: shared.AllPairsOption = False,
     protocol: ProtocolOption = None,
     root: RootOption = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
-    ] = None,
-    k: Annotated[
-        int | None,
-        typer.Option("-k", min=1, help="Anchors in the LID.", show_default="10, or the lidr's"),
-    ] = None,
-    s: Annotated[
-        float | None,
-        typer.Option("-s", help="Scale of Eq. 3, above 0.", show_default="1, or the lidr's"),
-    ] = None,
-    combine: Annotated[
-        Combine, typer.Option(help="Eq. 3, or the product form of Sec. 4.6.")
-    ] = Combine.SUM,
+    output: shared.ScoresOutput = None,
+    k: shared.NeighboursOption = None,
+    s: shared.ScaleOption = None,
+    combine: shared.CombineOption = Combine.SUM,
     linear: Annotated[
         bool, typer.Option("--linear", help="Write Eq. 3 itself, not its logarithm.")
     ] = False,
@@ -124,28 +101,15 @@ def score(
             show_default=f"{DEFAULT_FAR}; of ijbb and ijbc to 1e-1",
         ),
     ] = None,
-    resamples: Annotated[
-        int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")
-    ] = 1000,
+    resamples: shared.Resamples = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     threshold: Annotated[
         Path | None,
         typer.Option(help="A threshold of damcli evaluate --threshold-at: adds a column accept."),
     ] = None,
-    skip_missing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-missing/--strict",
-            help="Leave out pairs without an embedding, counted and named; or refuse them.",
-        ),
-    ] = False,
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Anchors may show scored people; each skips its own."),
-    ] = False,
-    allow_mixed_models: Annotated[
-        bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
-    ] = False,
+    skip_missing: shared.SkipMissing = False,
+    allow_overlap: shared.AllowOverlap = False,
+    allow_mixed_models: shared.AllowMixedModels = False,
     chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 18,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
