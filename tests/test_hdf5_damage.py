@@ -51,7 +51,7 @@ def test_files_that_are_no_hdf5(tmp_path):
         "empty.h5": "is empty",
         "folder.h5": "is a folder",
         "missing.h5": "no such file",
-        "x" * 300 + ".h5": "cannot be read",
+        "x" * 300 + ".h5": "cannot be reached",
     }.items():
         with pytest.raises(InputError, match=found):
             open_embeddings(tmp_path / name)

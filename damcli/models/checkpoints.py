@@ -69,9 +69,17 @@ def read_tensor(path: Path, tensor: StoredTensor) -> NDArray[np.float32]:
 
 def require_file(path: Path, what: str) -> None:
     """Raise unless the path is a file with something in it."""
-    if not path.exists():
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise InputError(
+            str(path),
+            f"cannot be reached ({error.strerror}); expected {what}",
+            hint="check the name, and that you may enter its folder",
+        ) from error
+    if not is_there:
         raise InputError(str(path), f"no such file; expected {what}")
-    if not path.is_file():
+    if not is_file:
         raise InputError(str(path), f"is not a file; expected {what}")
     if path.stat().st_size == 0:
         raise InputError(str(path), f"is empty (0 bytes); expected {what}")

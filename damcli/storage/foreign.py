@@ -18,6 +18,7 @@ from damcli.storage.atomic import atomic_output
 from damcli.storage.drafts import hdf5_output
 from damcli.storage.embeddings import ROW_NUMBER_IDS, EmbeddingSource, Names, Rows, as_names
 from damcli.storage.hdf5 import blocks_of, check_chosen
+from damcli.storage.inputs import is_there, require_file
 from damcli.storage.tables import (
     GROUP_PREFIX,
     ID_NAMES,
@@ -44,7 +45,7 @@ def read_npy(path: Path, ids_file: Path | None = None) -> RawTable:
         _refuse_zip(path)
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     beside = (path.with_suffix(".ids.csv"), path.with_suffix(".ids.txt"))
-    listed = ids_file or next((name for name in beside if name.exists()), None)
+    listed = ids_file or next((name for name in beside if is_there(name)), None)
     if listed is None:
         return RawTable("npy", vectors)
     rows = len(vectors) if vectors.ndim == 2 else None
@@ -71,8 +72,7 @@ def read_id_list(path: Path, rows: int | None = None) -> tuple[Names, Names | No
     Where as many ``rows`` are expected as there are lines, the first is an id too.
     """
     origin = str(path)
-    if not path.exists():
-        raise InputError(origin, "no such file", hint="check the name")
+    require_file(path, "a list of ids")
     with (
         reading(origin, "not a readable list of ids", hint="expected UTF-8 lines: id[,subject]"),
         path.open(newline="", encoding="utf-8-sig") as file,
