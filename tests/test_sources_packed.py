@@ -90,18 +90,53 @@ def test_a_file_cut_anywhere_is_refused_and_the_record_named(tmp_path):
         (tmp_path / "a.idx").unlink(missing_ok=True)
 
 
-def test_a_cut_image_does_not_hide_the_others(tmp_path):
+def indexed(path: Path, rows: int) -> list[int]:
+    """Keep the first rows of an index; return the offsets of all."""
+    lines = path.with_suffix(".idx").read_text().splitlines(keepends=True)
+    path.with_suffix(".idx").write_text("".join(lines[:rows]))
+    return [int(line.split()[1]) for line in lines]
+
+
+def test_a_file_cut_short_is_refused_when_it_is_opened(tmp_path):
+    """A record or its header at the end is missing, whether an index names it or not."""
     path = write_recordio(tmp_path / "a.rec", INSIGHTFACE)
-    offset = int((tmp_path / "a.idx").read_text().splitlines()[3].split()[1])
-    with path.open("r+b") as file:
-        file.truncate(offset + 60)
-    with pytest.raises(InputError, match=r"record 4 .* lies beyond the end .* 2 of the 6 records"):
-        open_source(str(path))
-    (tmp_path / "a.idx").write_text("".join((tmp_path / "a.idx").read_text().splitlines(True)[:4]))
+    whole, offsets = path.read_bytes(), indexed(path, 6)
+    for end, found in (
+        (len(whole) - 5, rf"record 5 \(offset {offsets[5]}\): is cut short: the file ends at"),
+        (offsets[5] + 3, rf"record 5 \(offset {offsets[5]}\): is cut off: .* before 1 of the 6"),
+        (offsets[5], r"before 1 of the 6 records that a\.idx names"),
+        (offsets[4], r"record 4 .*: is cut off: .* before 2 of the 6"),
+    ):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match=rf"a\.rec.*{found}") as caught:
+            open_source(str(path))
+        assert "copy the .rec again" in str(caught.value.hint)
+    (tmp_path / "a.idx").unlink()
+    for end, found in (
+        (offsets[3] + 60, rf"record 3 \(offset {offsets[3]}\): is cut short"),
+        (offsets[3], "is cut short: record 0 announces 3 images, and 2 are there"),
+    ):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match=rf"a\.rec.* {found}") as caught:
+            open_source(str(path))
+        assert "copy the .rec again" in str(caught.value.hint)
+
+
+def test_what_an_index_leaves_out_is_told(tmp_path):
+    path = write_recordio(tmp_path / "a.rec", INSIGHTFACE)
+    rest = len(path.read_bytes()) - indexed(path, 3)[3]
     source = open_source(str(path))
-    with pytest.raises(InputError, match=rf"record 3 \(offset {offset}\): goes beyond the end"):
-        source.read(2)
-    np.testing.assert_array_equal(source.read(1).image, picture(2))
+    assert len(source) == 2
+    assert source.notes == (
+        f"{rest} bytes after record 2, the last that a.idx names",
+        "a.idx names 2 of the 3 images that record 0 announces",
+    )
+
+
+def test_a_count_that_a_float32_rounds_is_no_fault(tmp_path):
+    assert recordio._check_count(tmp_path, tmp_path, 2**24, 2**24 + 2.0, indexed=False) == []
+    with pytest.raises(InputError, match="announces 16,777,217 images, and 16,777,215 are there"):
+        recordio._check_count(tmp_path, tmp_path, 2**24 - 1, 2**24 + 2.0, indexed=False)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +168,7 @@ def test_what_is_no_recordio(tmp_path, data, found):
         ("0\n", r"a\.idx, row 1: '0'"),
         ("0\t-8\n", r"a\.idx, row 1"),
         ("0\t99999999999999999999\n", r"a\.idx, row 1"),
-        ("0\t9999\n", r"a\.rec, record 0 \(offset 9999\): lies beyond the end"),
+        ("0\t9999\n", r"a\.rec, record 0 \(offset 9999\): is cut off: the file ends at"),
         ("", "holds no record"),
     ],
 )
