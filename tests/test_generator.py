@@ -148,7 +148,7 @@ def test_several_images_come_out(tmp_path: Path) -> None:
 
 def test_what_does_not_run_says_why(tmp_path: Path) -> None:
     path = onnx_generator(tmp_path / "gan.onnx", latent=("z",))
-    with pytest.raises(InputError, match=r"does not run on a batch of 1 latents of shape \(4,\)"):
+    with pytest.raises(InputError, match=r"does not run on latents of shape \(1, 4\) "):
         pixels(path, np.zeros((5, 4), dtype=np.float32), latent=(4,))
 
 
@@ -175,6 +175,8 @@ def test_torchscript(tmp_path: Path) -> None:
         ).max()
         <= 1
     )
+    with pytest.raises(InputError, match=r"shape \(1, 9\) \(RuntimeError: mat1 and mat2 .*\); exp"):
+        open_generator(path, device="cpu", latent=(9,))
     with pytest.raises(InputError, match=r"does not tell the shape of its latent z"):
         open_generator(path, device="cpu")
     with pytest.raises(InputError, match=r"no input 'c'; expected one of: z .*psi \(number\) with"):

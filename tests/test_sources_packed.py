@@ -256,13 +256,27 @@ def test_an_npz_with_names(tmp_path):
         ({"images": stack(2, 6, 5), "id": ["x"]}, "1 ids for 2 images"),
         ({"images": stack(2, 6, 5), "id": ["x", "x"]}, "id 'x' was already given to row 1"),
         ({"images": stack(2, 6, 5), "y": [0.5, 1]}, "subject column of type float64"),
-        ({"images": np.array([[[{}]]], dtype=object)}, "not a readable .npz"),
+        ({"images": np.array([[[{}]]], dtype=object)}, "its array 'images' holds pickled Python"),
+        (
+            {"images": stack(2, 6, 5), "id": np.array(["x", None])},
+            "its array 'id' holds pickled Python objects, .*; expected names",
+        ),
     ],
 )
 def test_bad_arrays(tmp_path, arrays, found):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(InputError, match=found):
         open_source(str(tmp_path / "a.npz"))
+
+
+def test_images_of_several_sizes_saved_as_objects(tmp_path):
+    ragged = np.array([stack(6, 5, 3), stack(7, 5, 3)], dtype=object)
+    np.save(tmp_path / "a.npy", ragged)
+    np.savez(tmp_path / "a.npz", images=ragged)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(InputError, match=r"holds pickled .*; expected \(N, H, W\)") as caught:
+            open_source(str(tmp_path / name))
+        assert "np.save(OUT, np.stack(images).astype(np.uint8))" in str(caught.value.hint)
 
 
 def test_bad_npy_files(tmp_path):
@@ -272,11 +286,13 @@ def test_bad_npy_files(tmp_path):
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-9])
     np.save(tmp_path / "flat.npy", np.uint8(3))
     save(tmp_path / "text.npy")
+    (tmp_path / "void.npy").touch()
     for name, found in (
         ("b.npy", "is an .npz"),
         ("cut.npy", "not a readable"),
         ("flat.npy", r"an array of shape \(\)"),
-        ("text.npy", "not a readable"),
+        ("text.npy", r"begins with b.\\x89PNG"),
+        ("void.npy", r"is empty \(0 bytes\); expected"),
     ):
         with pytest.raises(InputError, match=found):
             open_source(str(tmp_path / name))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
 from damcli.models.pytorch import list_torch
-from damcli.models.tensors import StoredTensor, refused_pickle
+from damcli.models.tensors import RefusedPickle, StoredTensor
 
 _SAFETENSORS_FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _ONNX_FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
@@ -180,7 +180,7 @@ def _list_npy(path: Path) -> list[StoredTensor]:
     with path.open("rb") as file:
         shape, dtype = _array_header(file)
     if dtype.hasobject:
-        raise refused_pickle(path)
+        raise RefusedPickle(path)
     # mapping it compares the size that the header claims with the file's, before any memory
     load = partial(np.lib.format.open_memmap, path, mode="r")
     return [StoredTensor(path.stem, shape, dtype.name, load)]
