@@ -11,6 +11,7 @@ from damcli.cli.console import Messages, usage_error
 from damcli.cli.embed import Crop
 from damcli.cli.embed_run import Framings, Job, Model, run_job
 from damcli.cli.generator_options import Color, GeneratorChoices
+from damcli.errors import counted
 
 if TYPE_CHECKING:
     from damcli.embedding.generated import GeneratedFaces
@@ -109,10 +110,12 @@ def embed_generated(
     network, preprocessing = model.open()
     source = _open_faces(chosen, size, seed)
     centre = None if chosen.crop is None else chosen.crop is Crop.CENTER
-    framing, digests = Framings(None, chosen.detector, centre).open(preprocessing.size, source)
+    framing, digests = Framings(None, chosen.detector, centre).open(
+        preprocessing.size, source, said.warn
+    )
     for note in (*source.notes, *network.notes):
         said.say(note)
-    said.say(f"{size:,} faces for {network.name}: {framing.describe()}")
+    said.say(f"{counted(size, 'face')} for {network.name}: {framing.describe()}")
     drawn = None
     if sheet is not None:
         faces = chosen.sheet_faces or SHEET_FACES

@@ -31,6 +31,19 @@ class Reject(NamedTuple):
     """In its source, counted from 0."""
 
 
+class Odd(NamedTuple):
+    """An image that is embedded, though its crop can hardly show a face."""
+
+    id: str
+    place: str
+    """Where it lies."""
+    width: int
+    """In pixels."""
+    height: int
+    row: int
+    """In its source, counted from 0."""
+
+
 class Ready(NamedTuple):
     """An image cut to size, and what its source and its framing say of it."""
 
@@ -42,6 +55,7 @@ class Ready(NamedTuple):
     groups: Mapping[str, str]
     landmarks: NDArray[np.float32] | None
     faces: int | None
+    odd: Odd | None
 
 
 class Batch(NamedTuple):
@@ -138,6 +152,7 @@ def _prepare(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
         framed = framing.frame(name, place, sample.image)
     except InputError as error:
         return Reject(name, place, error.found, row)
+    height, width = sample.image.shape[:2]
     return Ready(
         row,
         name,
@@ -147,6 +162,7 @@ def _prepare(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
         sample.groups,
         framed.landmarks,
         framed.faces,
+        Odd(name, place, width, height, row) if framed.is_odd else None,
     )
 
 

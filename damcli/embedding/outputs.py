@@ -70,17 +70,17 @@ class Outputs:
         OutputError
             An output is there, whole or in part, and neither option says what to do.
         """
-        for path in self.all:
-            check_writable(path, force=resume or force)
         partials = partials_of(self.embeddings)
-        if force:
-            for path in partials:
-                path.unlink()
-        elif partials and not resume:
+        if partials and not (resume or force):  # its lists may be there already
             raise OutputError(
                 f"{self.embeddings}: an interrupted run left {partials[0].name}",
                 hint="go on where it stopped with --resume, or start over with --force",
             )
+        for path in self.all:
+            check_writable(path, force=resume or force)
+        if force:
+            for path in partials:
+                path.unlink()
 
     def open(self, contract: Contract, *, resume: bool) -> Kept:
         """Open what earlier runs have kept.
@@ -110,6 +110,10 @@ class Outputs:
         facts: Mapping[str, str],
     ) -> None:
         """Write everything, in the order of the rows, and remove the journals.
+
+        The lists come first, the embeddings after them, and the journals go last: where there
+        are embeddings of a run, what belongs to them is there, and while there are journals a
+        run that goes on writes all of it again.
 
         Parameters
         ----------

@@ -53,6 +53,8 @@ class ArraySource:
         id stands twice.
     """
 
+    unit = "image"
+
     def __init__(
         self,
         origin: str,

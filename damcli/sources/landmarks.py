@@ -69,8 +69,13 @@ class Landmarks:
         row = self.row_of(sample_id)
         return None if row is None else self.points[row]
 
-    def check(self, sample_ids: Iterable[str]) -> None:
+    def check(self, sample_ids: Iterable[str]) -> list[str]:
         """Refuse to give one row of landmarks to two images of the same file name.
+
+        Returns
+        -------
+        list of str
+            The images that have no landmarks here.
 
         Raises
         ------
@@ -78,9 +83,12 @@ class Landmarks:
             It would, or no image at all has landmarks.
         """
         taken: dict[int, str] = {}
+        without = []
         for name in sample_ids:
             row = self.row_of(name)
-            if row is not None and (other := taken.setdefault(row, name)) != name:
+            if row is None:
+                without.append(name)
+            elif (other := taken.setdefault(row, name)) != name:
                 raise InputError(
                     self.origin,
                     f"'{self.ids[row]}' fits two images by the file name, '{other}' and '{name}'",
@@ -92,6 +100,7 @@ class Landmarks:
                 f"none of its {len(self)} ids, such as '{self.ids[0]}', is that of an image",
                 hint="its first column must hold the ids of the images, or their file names",
             )
+        return without
 
     @cached_property
     def _named(self) -> dict[str, int]:

@@ -44,6 +44,7 @@ class RecordSource:
     label is the subject.
     """
 
+    unit = "image"
     has_subjects = True
     group_names: tuple[str, ...] = ()
 
