@@ -23,6 +23,15 @@ from tests import architectures  # noqa: E402
 ARCH = "tests.architectures:Net"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several wait for each other longer than these networks take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def net():
     """Return a network whose BatchNorm and Dropout show whether it runs in eval mode."""

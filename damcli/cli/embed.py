@@ -48,7 +48,12 @@ def embed(
     ],
     *,
     model: Annotated[
-        Path, typer.Option("--model", "-m", help=".onnx, .pt, .pt2, .pth or .safetensors.")
+        Path,
+        typer.Option(
+            "--model",
+            "-m",
+            help=".onnx, or PyTorch's .pt, .pt2, .pth, .safetensors (extra \\[torch]).",
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Embeddings to write, .h5.")
@@ -73,7 +78,8 @@ def embed(
         Path | None, typer.Option(help="Align by these: id,x1,y1,…,x5,y5 lines.")
     ] = None,
     detector: Annotated[
-        Path | None, typer.Option(help="Find the faces with this YuNet .onnx and align them.")
+        Path | None,
+        typer.Option(help="Find faces by this YuNet .onnx, align them (extra \\[detect])."),
     ] = None,
     crop: Annotated[
         Crop | None, typer.Option(help="center: the middle; none: the whole image, resized.")
