@@ -328,6 +328,39 @@ def test_two_processes_make_the_same_file(folder: Path) -> None:
     assert "two.h5: exists already" in again.stderr
 
 
+def test_a_preset_of_another_size_says_what_to_type(folder: Path) -> None:
+    done = embed(folder, contract=("--preset", "arcface"))
+    failed(done, "takes images of 8x9, not 112x112", "give --size 8x9, which goes before the size")
+    assert embed(folder, "--size", "8x9", contract=("--preset", "arcface")).code == 0
+
+
+def test_numbers_for_pixels_from_0_to_1_are_doubted(folder: Path) -> None:
+    for mean, std, doubted in (("0.5", "0.5", True), ("0", "1", False), ("127.5", "128", False)):
+        contract = ("--color", "rgb", "--mean", mean, "--std", std)
+        done = embed(folder, "-q", "--force", contract=contract)
+        assert done.code == 0, done.err
+        assert ("look like numbers for pixels from 0 to 1" in done.err) == doubted
+
+
+def test_paths_that_lead_nowhere_ask_for_the_root(folder: Path) -> None:
+    (folder / "list.txt").write_text("p0/0.png\np0/1.png\n")
+    model = ("--model", folder / "model.onnx", *CONTRACT)
+    done = damcli("embed", folder / "list.txt", *model, "-o", folder / "emb.h5")
+    failed(done, "no embedding comes of its 2 images", "relative to its folder, or to --root")
+
+
+def test_pairs_are_not_written_without_their_embeddings(folder: Path) -> None:
+    images = [path.read_bytes() for path in sorted((folder / "faces").glob("*/*.png"))[:2]]
+    (folder / "lfw.bin").write_bytes(pickle.dumps((images, [True])))
+    (folder / "emb.h5").write_text("precious")
+    done = damcli(
+        *("embed", folder / "lfw.bin", "--model", folder / "model.onnx", *CONTRACT),
+        *("-o", folder / "emb.h5", "--pairs", folder / "pairs.csv"),
+    )
+    failed(done, "emb.h5: exists already")
+    assert not (folder / "pairs.csv").exists()
+
+
 def test_a_file_that_is_read_is_never_written_over(folder: Path) -> None:
     for name in ("emb.landmarks.csv", "emb.rejects.csv"):
         (folder / name).write_text("path\nprecious.png\n")

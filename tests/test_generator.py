@@ -20,6 +20,7 @@ from tests.generators import (
     onnx_generator,
     script_generator,
 )
+from tests.networks import conv_net
 
 LATENTS = np.random.default_rng(1).normal(size=(5, DIM)).astype(np.float32)
 
@@ -144,6 +145,13 @@ def test_several_images_come_out(tmp_path: Path) -> None:
     assert np.array_equal(pixels(path, output="image"), 255 - pixels(path, output="other1"))
     with pytest.raises(InputError, match=r"no output 'faces'; expected one of: image \(1, 3, 16"):
         pixels(path, output="faces")
+
+
+def test_a_graph_that_makes_no_images(tmp_path: Path) -> None:
+    path = conv_net(tmp_path / "net.onnx", size=(16, 16))
+    with pytest.raises(InputError, match=r"no output is an image, of: embedding \(1") as caught:
+        open_generator(path, device="cpu")
+    assert caught.value.hint == "is it a generator of images?"
 
 
 def test_what_does_not_run_says_why(tmp_path: Path) -> None:

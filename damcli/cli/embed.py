@@ -160,8 +160,8 @@ def embed(
         check_ways(job, check, seed, flip.value, as_json=as_json, messages=messages)
         return
     assert output is not None
-    if pairs is not None:
-        _write_pairs(source, pairs, force=force or resume, is_first=job.ranks.is_first)
+    if pairs is not None and job.ranks.is_first:
+        _write_pairs(source, pairs, output, resume=resume, force=force)
     run_job(
         job,
         output,
@@ -205,8 +205,9 @@ def _refuse_own_inputs(output: Path, source: str, landmarks: Path | None) -> Non
     Outputs(output).refuse_as_inputs([Path(source), *([] if landmarks is None else [landmarks])])
 
 
-def _write_pairs(source: str, pairs: Path, *, force: bool, is_first: bool) -> None:
+def _write_pairs(source: str, pairs: Path, output: Path, *, resume: bool, force: bool) -> None:
+    from damcli.embedding.outputs import Outputs
     from damcli.sources.bin_files import read_bin_pairs, write_bin_pairs
 
-    if is_first:
-        write_bin_pairs(pairs, read_bin_pairs(Path(source)), force=force)
+    Outputs(output).check(resume=resume, force=force)  # or pairs would be left without embeddings
+    write_bin_pairs(pairs, read_bin_pairs(Path(source)), force=resume or force)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from damcli.sources.source import ImageSource
 
 
+Warn = Callable[[str], None]
+
+
 @dataclass(frozen=True)
 class Model:
     """What the options say of the model and its images."""
@@ -40,7 +43,7 @@ class Model:
     std: str | None
     layout: Any
 
-    def open(self) -> tuple[Network, Preprocessing]:
+    def open(self, warn: Warn) -> tuple[Network, Preprocessing]:
         """Load it, and settle how its images are prepared."""
         from damcli.models.opening import open_network
         from damcli.models.preprocessing import parse_size, resolve_preprocessing
@@ -69,6 +72,11 @@ class Model:
             stated=network.input,
             origin=str(self.path),
         )
+        if preprocessing.seems_for_0_to_1:
+            warn(
+                f"{_shown(preprocessing)} look like numbers for pixels from 0 to 1, and here they "
+                "go from 0 to 255; if so, give both times 255"
+            )
         return network, preprocessing
 
     def about(self) -> dict[str, str]:
@@ -89,7 +97,7 @@ class Framings(NamedTuple):
     center: bool | None
 
     def open(
-        self, size: tuple[int, int], source: ImageSource, warn: Callable[[str], None]
+        self, size: tuple[int, int], source: ImageSource, warn: Warn
     ) -> tuple[Framing, dict[str, str]]:
         """Return the framing, and what to record of its files."""
         from damcli.sources.alignment import AlignByLandmarks
@@ -130,6 +138,11 @@ class Job:
     ranks: Ranks
 
 
+def warn_once(ranks: Ranks, messages: Messages) -> Warn:
+    """Let only the first of several processes warn."""
+    return messages.warn if ranks.is_first else lambda text: None
+
+
 def open_job(
     name: str, model: Model, framings: Framings, *, root: Path | None, messages: Messages
 ) -> Job:
@@ -142,10 +155,9 @@ def open_job(
     if name == STDOUT and ranks.size > 1:
         raise usage_error("- cannot be read by several processes: put the list into a file")
     source = open_source(name, root=root, listed=sys.stdin if name == STDOUT else None)
-    network, preprocessing = model.open()
-    framing, digests = framings.open(
-        preprocessing.size, source, messages.warn if ranks.is_first else lambda text: None
-    )
+    warn = warn_once(ranks, messages)
+    network, preprocessing = model.open(warn)
+    framing, digests = framings.open(preprocessing.size, source, warn)
     if ranks.is_first:
         for note in (*getattr(source, "notes", ()), *network.notes):
             messages.say(note)

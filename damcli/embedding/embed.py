@@ -159,7 +159,7 @@ def embed(
     check_unique(ids, source.origin)
 
     def begin() -> Kept:
-        target.check(resume=resume, force=force)
+        target.begin(resume=resume, force=force)
         return target.open(contract, resume=resume)
 
     before = team.first(begin)
@@ -215,7 +215,9 @@ def _check_complete(
             source.origin,
             f"no embedding comes of its {counted(len(source), source.unit)}; the first is "
             f"{rejects[0].place}: {rejects[0].reason}",
-            hint=f"is it the right model, and are these the right {source.unit}s?",
+            hint="the paths of a list are relative to its folder, or to --root"
+            if rejects[0].reason.startswith("no such file")
+            else f"is it the right model, and are these the right {source.unit}s?",
         )
 
 

@@ -63,7 +63,7 @@ class Outputs:
                 )
 
     def check(self, *, resume: bool, force: bool) -> None:
-        """Refuse what would be lost, or could not be written; with force, start over.
+        """Refuse what would be lost, or could not be written.
 
         Raises
         ------
@@ -78,9 +78,12 @@ class Outputs:
             )
         for path in self.all:
             check_writable(path, force=resume or force)
+
+    def begin(self, *, resume: bool, force: bool) -> None:
+        """Check, and with force start over; raises as `check` does."""
+        self.check(resume=resume, force=force)
         if force:
-            for path in partials:
-                path.unlink()
+            self._remove_journals()
 
     def open(self, contract: Contract, *, resume: bool) -> Kept:
         """Open what earlier runs have kept.
@@ -137,6 +140,9 @@ class Outputs:
             )
         kept.attributes.update(facts, rejects=len(rejects))
         write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True)
+        self._remove_journals()
+
+    def _remove_journals(self) -> None:
         for path in partials_of(self.embeddings):
             path.unlink()
 

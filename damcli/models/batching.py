@@ -120,7 +120,7 @@ def with_size(spec: InputSpec, size: tuple[int, int] | None, path: Path) -> Inpu
             str(path),
             f"takes images of {wanted[0]}x{wanted[1]}, not {height}x{width}; expected the same "
             "size",
-            hint=f"give --size {wanted[0]}x{wanted[1]}, or leave it out",
+            hint=f"give --size {wanted[0]}x{wanted[1]}, which goes before the size of a preset",
         )
     return replace(spec, height=height, width=width)
 

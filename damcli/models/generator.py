@@ -169,10 +169,11 @@ class Generator:
         images = [_channels_last(value) for value in pool.values() if _is_image(value, count)]
         if len(images) == 1:
             return images[0]
+        found = f"{len(images)} outputs are colour images" if images else "no output is an image"
         raise InputError(
             self.origin,
-            f"{len(images)} outputs are colour images, of: {named} for a batch of {count}; "
-            "expected one of shape (batch, 3, height, width) or (batch, height, width, 3)",
+            f"{found}, of: {named} for a batch of {count}; expected one of shape "
+            "(batch, 3, height, width) or (batch, height, width, 3)",
             hint="name it: --generator-output NAME" if images else "is it a generator of images?",
         )
 

@@ -206,6 +206,7 @@ def _images(arrays: Mapping[str, NDArray[Any]], origin: str) -> NDArray[Any]:
             origin,
             f"holds {listed or 'nothing'}; expected {_SHAPES}, under one of "
             f"{', '.join(IMAGE_NAMES)}",
+            hint="name them so: np.savez(OUT, images=pixels)",
         )
     return arrays[name]
 

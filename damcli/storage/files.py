@@ -209,7 +209,8 @@ def _as_norms(column: Any, origin: str) -> Vectors | None:
 
 
 def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
-    if require_file(path, "a file of embeddings") == 0:
+    hint = f"for a folder of images: damcli embed {path} --model MODEL -o emb.h5"
+    if require_file(path, "a file of embeddings", if_folder=hint) == 0:
         raise InputError(str(path), "is empty; expected a file of embeddings")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:

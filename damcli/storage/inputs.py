@@ -8,7 +8,7 @@ from pathlib import Path
 from damcli.errors import InputError
 
 
-def require_file(path: Path, what: str) -> int:
+def require_file(path: Path, what: str, *, if_folder: str | None = None) -> int:
     """Raise unless a file, or something that reads like one, stands there.
 
     Parameters
@@ -17,6 +17,8 @@ def require_file(path: Path, what: str) -> int:
         The input.
     what
         What was expected there, as in ``a file of embeddings``.
+    if_folder
+        What to do where it is a folder.
 
     Returns
     -------
@@ -32,7 +34,9 @@ def require_file(path: Path, what: str) -> int:
     try:
         found = path.stat()
     except FileNotFoundError as error:
-        raise InputError(str(path), "no such file", hint="check the name") from error
+        raise InputError(
+            str(path), f"no such file; expected {what}", hint="check the name"
+        ) from error
     except OSError as error:
         raise InputError(
             str(path),
@@ -40,7 +44,7 @@ def require_file(path: Path, what: str) -> int:
             hint="check the name, and that you may enter its folder",
         ) from error
     if stat.S_ISDIR(found.st_mode):
-        raise InputError(str(path), f"is a folder; expected {what}")
+        raise InputError(str(path), f"is a folder; expected {what}", hint=if_folder)
     return found.st_size
 
 
