@@ -114,7 +114,7 @@ def test_a_file_cut_short_is_refused_when_it_is_opened(tmp_path):
     (tmp_path / "a.idx").unlink()
     for end, found in (
         (offsets[3] + 60, rf"record 3 \(offset {offsets[3]}\): is cut short"),
-        (offsets[3], "is cut short: record 0 announces 3 images, and 2 are there"),
+        (offsets[3], "is cut short: record 0 announces 3 images, of which 2 are there"),
     ):
         path.write_bytes(whole[:end])
         with pytest.raises(InputError, match=rf"a\.rec.* {found}") as caught:
@@ -135,7 +135,9 @@ def test_what_an_index_leaves_out_is_told(tmp_path):
 
 def test_a_count_that_a_float32_rounds_is_no_fault(tmp_path):
     assert recordio._check_count(tmp_path, tmp_path, 2**24, 2**24 + 2.0, indexed=False) == []
-    with pytest.raises(InputError, match="announces 16,777,217 images, and 16,777,215 are there"):
+    with pytest.raises(
+        InputError, match="announces 16,777,217 images, of which 16,777,215 are there"
+    ):
         recordio._check_count(tmp_path, tmp_path, 2**24 - 1, 2**24 + 2.0, indexed=False)
 
 
@@ -151,7 +153,7 @@ def test_a_count_that_a_float32_rounds_is_no_fault(tmp_path):
             MAGIC + struct.pack("<I", 24) + struct.pack("<IfQQ", 9, 0, 0, 0),
             "says it has 9 labels, but holds 24 bytes",
         ),
-        (MAGIC + struct.pack("<I", 32) + record([1, 2], b""), "none of its 1 records is an image"),
+        (MAGIC + struct.pack("<I", 32) + record([1, 2], b""), "no image among its 1 record$"),
     ],
 )
 def test_what_is_no_recordio(tmp_path, data, found):
@@ -253,7 +255,7 @@ def test_an_npz_with_names(tmp_path):
         ({"images": stack(0, 5, 5)}, r"an array of shape \(0, 5, 5\)"),
         ({"x": stack(4, 4), "y": [1]}, r"holds x \(4, 4\), y \(1,\); expected"),
         ({"a": stack(2, 6, 5), "b": stack(2, 6, 5)}, "holds a .*, b .*, under one of images"),
-        ({"images": stack(2, 6, 5), "id": ["x"]}, "1 ids for 2 images"),
+        ({"images": stack(2, 6, 5), "id": ["x"]}, "1 id for 2 images"),
         ({"images": stack(2, 6, 5), "id": ["x", "x"]}, "id 'x' was already given to row 1"),
         ({"images": stack(2, 6, 5), "y": [0.5, 1]}, "subject column of type float64"),
         ({"images": np.array([[[{}]]], dtype=object)}, "its array 'images' holds pickled Python"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.source import Image, Sample
 from damcli.storage.embeddings import Names, as_names, check_unique, named
 from damcli.storage.foreign import read_id_list
@@ -69,11 +69,10 @@ class ArraySource:
         self._subjects = subjects
         self._groups = dict(groups or {})
         self._width = len(str(len(pixels) - 1))
-        for what, column in [("ids", ids), ("subjects", subjects), *self._groups.items()]:
+        for what, column in [("id", ids), ("subject", subjects), *self._groups.items()]:
             if column is not None and len(column) != len(pixels):
-                raise InputError(
-                    origin, f"{len(column)} {what} for {len(pixels)} images; expected as many"
-                )
+                found = f"{counted(len(column), what)} for {counted(len(pixels), 'image')}"
+                raise InputError(origin, f"{found}; expected as many")
         if ids is not None:
             check_unique(ids, origin)
 

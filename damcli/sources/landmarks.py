@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.lines import lines_of
 from damcli.storage.tables import ID_NAMES, reading
 
@@ -170,7 +170,10 @@ def _columns_of(first: list[str], origin: str, row: int) -> _Columns:
         return _from_header([re.sub(r"[\W_]", "", cell.lower()) for cell in first], origin, row)
     if width not in (11, 12):
         raise InputError(
-            origin, f"{width} columns; expected 11 or 12: {_WHAT}", row=row, hint=_ORDER_HINT
+            origin,
+            f"{counted(width, 'column')}; expected 11 or 12: {_WHAT}",
+            row=row,
+            hint=_ORDER_HINT,
         )
     return _Columns(0, list(range(1, 11)), 11 if width == 12 else None, width, header=False)
 
@@ -204,7 +207,7 @@ def _read(
         if len(cells) != columns.width:
             raise InputError(
                 origin,
-                f"{len(cells)} columns; expected {columns.width}, as in the first row",
+                f"{counted(len(cells), 'column')}; expected {columns.width}, as in the first row",
                 row=row,
             )
         name = cells[columns.name].strip()

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.decoding import decode
 from damcli.sources.source import Sample
 from damcli.storage.tables import reading
@@ -103,14 +103,16 @@ def record_source(path: Path) -> RecordSource:
     else:
         offsets = _walk(path)
         keys = np.arange(len(offsets))
-        notes.append(f"no {index.name} beside it: walked through its {len(keys)} records")
+        notes.append(
+            f"no {index.name} beside it: walked through its {counted(len(keys), 'record')}"
+        )
     if not len(keys):
         raise InputError(str(path), "holds no record; expected images")
     end = _end_of_images(path, keys, offsets)
     # insightface adds record 0, and a record for each subject after the images
     images = np.ones(len(keys), dtype=bool) if end is None else (keys >= 1) & (keys < end)
     if not images.any():
-        raise InputError(str(path), f"none of its {len(keys)} records is an image")
+        raise InputError(str(path), f"no image among its {counted(len(keys), 'record')}")
     if end is not None:
         notes += _check_count(path, index, int(images.sum()), end, indexed=indexed)
     return RecordSource(path, keys[images], offsets[images], tuple(notes))
@@ -134,7 +136,8 @@ def _check_count(path: Path, index: Path, found: int, end: float, *, indexed: bo
     if not indexed:
         raise InputError(
             str(path),
-            f"is cut short: record 0 announces {announced:,} images, and {found:,} are there",
+            f"is cut short: record 0 announces {counted(announced, 'image')}, of which {found:,} "
+            "are there",
             hint=_FETCH_HINT,
         )
     return [f"{index.name} names {found:,} of the {announced:,} images that record 0 announces"]
