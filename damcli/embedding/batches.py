@@ -33,6 +33,19 @@ class Reject(NamedTuple):
     """In its source, counted from 0."""
 
 
+class Odd(NamedTuple):
+    """An image that is embedded, though its crop can hardly show a face."""
+
+    id: str
+    place: str
+    """Where it lies."""
+    width: int
+    """In pixels."""
+    height: int
+    row: int
+    """In its source, counted from 0."""
+
+
 class Ready(NamedTuple):
     """An image cut to size, and what its source and its framing say of it."""
 
@@ -44,6 +57,7 @@ class Ready(NamedTuple):
     groups: Mapping[str, str]
     landmarks: NDArray[np.float32] | None
     faces: int | None
+    odd: Odd | None
 
 
 class Batch(NamedTuple):
@@ -146,6 +160,7 @@ def _prepare_one(source: ImageSource, framing: Framing, row: int) -> Ready | Rej
         framed = framing.frame(name, place, sample.image)
     except InputError as error:
         return Reject(name, place, error.found, row)
+    height, width = sample.image.shape[:2]
     return Ready(
         row,
         name,
@@ -155,6 +170,7 @@ def _prepare_one(source: ImageSource, framing: Framing, row: int) -> Ready | Rej
         sample.groups,
         framed.landmarks,
         framed.faces,
+        Odd(name, place, width, height, row) if framed.is_odd else None,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from damcli.errors import InputError
-from damcli.models.tensors import refused_pickle
+from damcli.models.tensors import RefusedPickle
 
 Kind = Literal["torchscript", "exported", "weights"]
 
@@ -72,7 +72,7 @@ def check_exported(path: Path) -> None:
         )
     for name in names:
         if "custom_obj" in name or "opaque_obj" in name:
-            raise refused_pickle(path, f" ({name})")
+            raise RefusedPickle(path, f" ({name})")
         if name.startswith("data/aotinductor"):
             raise InputError(
                 str(path),

@@ -25,9 +25,17 @@ from damcli.models.batching import (
     spec_of_shape,
     with_size,
 )
+from damcli.models.checkpoints import list_tensors
 from damcli.models.network import Device, Layout
+from damcli.models.tensors import RefusedPickle
 from damcli.models.torch_arch import build, load_weights
 from damcli.models.torch_files import check_exported, kind_of, weights_only
+
+_MODULE_HINT = (
+    "load it with its own code where you trust it, and save torch.save(model.state_dict(), OUT) "
+    "for --arch package.module:factory, or the whole network: torch.jit.script(model).save(OUT), "
+    "torch.export.save, or torch.onnx.export"
+)
 
 
 def open_torch(
@@ -143,15 +151,21 @@ def _exported(torch: Any, path: Path) -> tuple[Any, tuple[int | None, ...], str,
 
 
 def _with_weights(path: Path, arch: str | None) -> tuple[Any, tuple[str, ...]]:
-    if arch is None:
+    try:
+        if arch is not None:
+            network = build(arch)
+            return network, load_weights(path, network)
+        list_tensors(path)
+    except RefusedPickle as error:
+        error.hint = _MODULE_HINT
+        raise
+    else:
         raise InputError(
             str(path),
             "holds weights without the network that they belong to; expected TorchScript or "
             "torch.export, or the network's code",
             hint="--arch package.module:factory names a callable that returns the torch.nn.Module",
         )
-    network = build(arch)
-    return network, load_weights(path, network)
 
 
 def _dtype_of(program: Any) -> str:

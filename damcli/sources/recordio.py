@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.decoding import decode
 from damcli.sources.source import Sample
 from damcli.storage.tables import reading
@@ -29,7 +29,7 @@ _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _PART = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_FETCH_HINT = "it may be cut short, or the .idx is that of another file: fetch both again"
+_FETCH_HINT = "copy the .rec again, and its .idx, which must be that of this very file"
 
 
 class _Record(NamedTuple):
@@ -44,6 +44,7 @@ class RecordSource:
     label is the subject.
     """
 
+    unit = "image"
     has_subjects = True
     group_names: tuple[str, ...] = ()
 
@@ -93,29 +94,53 @@ def record_source(path: Path) -> RecordSource:
         It is damaged or cut short, does not fit its ``.idx``, or holds no image.
     """
     index = path.with_suffix(".idx")
-    notes: tuple[str, ...] = ()
-    if index.exists():
+    indexed = index.exists()
+    notes = []
+    if indexed:
         keys, offsets = _read_index(index)
         _check_offsets(path, index, keys, offsets)
+        notes += _check_end(path, index, keys, offsets)
     else:
         offsets = _walk(path)
         keys = np.arange(len(offsets))
-        notes = (f"no {index.name} beside it: walked through its {len(keys)} records",)
+        notes.append(
+            f"no {index.name} beside it: walked through its {counted(len(keys), 'record')}"
+        )
     if not len(keys):
         raise InputError(str(path), "holds no record; expected images")
-    images = _images(path, keys, offsets)
+    end = _end_of_images(path, keys, offsets)
+    # insightface adds record 0, and a record for each subject after the images
+    images = np.ones(len(keys), dtype=bool) if end is None else (keys >= 1) & (keys < end)
     if not images.any():
-        raise InputError(str(path), f"none of its {len(keys)} records is an image")
-    return RecordSource(path, keys[images], offsets[images], notes)
+        raise InputError(str(path), f"no image among its {counted(len(keys), 'record')}")
+    if end is not None:
+        notes += _check_count(path, index, int(images.sum()), end, indexed=indexed)
+    return RecordSource(path, keys[images], offsets[images], tuple(notes))
 
 
-def _images(path: Path, keys: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell the images from what insightface adds: record 0, and a record for each subject."""
-    if keys[0] == 0:
-        first = _read_record(path, int(offsets[0]), _place(path, 0, int(offsets[0])))
-        if not first.image and len(first.labels) > 1 and math.isfinite(first.labels[0]):
-            return (keys >= 1) & (keys < first.labels[0])
-    return np.ones(len(keys), dtype=bool)
+def _end_of_images(path: Path, keys: NDArray[np.int64], offsets: NDArray[np.int64]) -> float | None:
+    """Return the key after the last image, where insightface's record 0 tells it."""
+    if keys[0] != 0:
+        return None
+    first = _read_record(path, int(offsets[0]), _place(path, 0, int(offsets[0])))
+    tells = not first.image and len(first.labels) > 1 and math.isfinite(first.labels[0])
+    return first.labels[0] if tells else None
+
+
+def _check_count(path: Path, index: Path, found: int, end: float, *, indexed: bool) -> list[str]:
+    """Compare the images with what record 0 announces; return what to say of it."""
+    announced = int(end) - 1
+    # a label is a float32, which beyond 2**24 is not every whole number
+    if announced - found < max(1, np.spacing(np.float32(end))):
+        return []
+    if not indexed:
+        raise InputError(
+            str(path),
+            f"is cut short: record 0 announces {counted(announced, 'image')}, of which {found:,} "
+            "are there",
+            hint=_FETCH_HINT,
+        )
+    return [f"{index.name} names {found:,} of the {announced:,} images that record 0 announces"]
 
 
 def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -157,10 +182,27 @@ def _check_offsets(
         at = int(beyond[0])
         raise InputError(
             _place(path, int(keys[at]), int(offsets[at])),
-            f"lies beyond the end of the file ({size} bytes), as do {len(beyond)} of the "
-            f"{len(keys)} records of {index.name}",
+            f"is cut off: the file ends at {size} bytes, before {len(beyond)} of the {len(keys)} "
+            f"records that {index.name} names",
             hint=_FETCH_HINT,
         )
+
+
+def _check_end(
+    path: Path, index: Path, keys: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> list[str]:
+    """Refuse a file that ends within its last record; return what to say of what follows it."""
+    if not len(keys):
+        return []
+    last = int(np.argmax(offsets))
+    key, offset = int(keys[last]), int(offsets[last])
+    end, size = offset, path.stat().st_size
+    with path.open("rb") as file:
+        for start, length in _parts(file, offset, size, _place(path, key, offset)):
+            end = start + length + -length % 4
+    if end < size:
+        return [f"{size - end:,} bytes after record {key}, the last that {index.name} names"]
+    return []
 
 
 def _walk(path: Path) -> NDArray[np.int64]:
@@ -183,7 +225,7 @@ def _parts(file: BinaryIO, at: int, size: int, place: str) -> Iterator[tuple[int
         file.seek(at)
         head = file.read(_PART.size)
         if len(head) < _PART.size:
-            raise _cut(place, at, size)
+            raise _cut(place, size)
         magic, word = _PART.unpack(head)
         kind, length = word >> 29, word & (1 << 29) - 1
         if magic != MAGIC or kind not in expected:
@@ -195,7 +237,7 @@ def _parts(file: BinaryIO, at: int, size: int, place: str) -> Iterator[tuple[int
             )
         at += _PART.size
         if at + length > size:
-            raise _cut(place, at, size)
+            raise _cut(place, size)
         yield at, length
         if kind in (_WHOLE, _LAST):
             return
@@ -203,10 +245,10 @@ def _parts(file: BinaryIO, at: int, size: int, place: str) -> Iterator[tuple[int
         expected = (_MIDDLE, _LAST)
 
 
-def _cut(place: str, at: int, size: int) -> InputError:
+def _cut(place: str, size: int) -> InputError:
     return InputError(
         place,
-        f"goes beyond the end of the file ({size} bytes) from offset {at} on",
+        f"is cut short: the file ends at {size} bytes, within this record",
         hint=_FETCH_HINT,
     )
 

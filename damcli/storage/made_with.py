@@ -11,6 +11,7 @@ from typing import Any
 from damcli.errors import InputError
 from damcli.storage.atomic import atomic_output
 from damcli.storage.digests import file_digest
+from damcli.storage.inputs import is_there
 from damcli.storage.tables import reading
 
 SCHEMA = "damcli/scores-about"
@@ -124,7 +125,7 @@ def read_about(scores: Path) -> MadeWith | None:
     if scores.suffix.lower() in _PARQUET:
         return _from_parquet(scores)
     beside = about_path(scores)
-    if not beside.exists():
+    if not is_there(beside):
         return None
     with reading(str(beside), "not a readable record of scores", hint=_hint(beside)):
         document = json.loads(beside.read_text("utf-8"))
