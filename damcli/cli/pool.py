@@ -231,7 +231,8 @@ def _tell(
     if pooled.empty:
         some = ", ".join(f"'{name}'" for name in pooled.empty[:3])
         messages.warn(
-            f"{listed.origin}: {len(pooled.empty):,} templates are left without an image: {some}"
+            f"{listed.origin}: no image is left of {len(pooled.empty):,} of "
+            f"{len(listed.templates.names):,} templates: {some}"
             f"{' …' if len(pooled.empty) > 3 else ''}"
         )
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, UserError
 from damcli.lid.neighbours import Progress
-from damcli.lid.source import DAM_L, DAM_R, LidSource
+from damcli.lid.source import DAM_L, DAM_R, LidSource, lid_source
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import MODEL_DIGEST, Embeddings, Names, as_names
 from damcli.storage.lidr import Lidr
 
+LidOf = Literal["own", "pooled"]
 POOLED_LID = "pooled_log_lid"
 _KEYS = ("source", "sha256", "k", "s", "anchor_kind", "anchor_count", "anchors_sha256")
 _PREFIX = "pooled_lid_"
@@ -148,6 +149,31 @@ def pooled_lid(
                 hint="leave the option out, or pool anew: " + _POOL_ANEW,
             )
     return found
+
+
+def lid_of(
+    which: LidOf,
+    embeddings: Embeddings,
+    anchors: Anchors | None,
+    lidr: Lidr | None,
+    *,
+    k: int | None = None,
+    s: float | None = None,
+) -> LidSource | None:
+    """Choose whose LIDs are taken: the embeddings' ``own``, or ``pooled`` ones of templates.
+
+    Raises
+    ------
+    InputError
+        As `pooled_lid`.
+    UserError
+        As `damcli.lid.source.lid_source`, or ``which`` is neither.
+    """
+    if which not in get_args(LidOf):
+        raise UserError(f"lid = {which!r}; expected one of {', '.join(get_args(LidOf))}")
+    if which == "own":
+        return lid_source(anchors, lidr, k=k, s=s)
+    return pooled_lid(embeddings, anchors, lidr, k=k, s=s)
 
 
 def _require_pooled(templates: Embeddings) -> None:
