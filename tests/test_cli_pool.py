@@ -302,6 +302,7 @@ def test_usage(ijb: Path) -> None:
     )
     refused(pool(ijb, "-k", "3"), "-k is about DAM, which needs --anchors or --lidr")
     failed(pool(ijb, out="templates.npz"), "unknown ending '.npz'; expected .h5")
+    refused(pool(ijb, "--force", out="emb.h5"), "is an input too; expected another name")
     assert pool(ijb).code == 0
     failed(pool(ijb), "templates.h5: exists already", "--force")
     failed(pool(ijb, "--halves", "sum", "-a", ijb / "emb.h5", "--force"), "expected an anchor set")

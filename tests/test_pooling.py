@@ -216,6 +216,19 @@ def test_pooled_lids_know_what_made_them(
         pooled_lid(made).log_lid(gallery)
 
 
+def test_templates_pooled_again_keep_nothing_of_before(
+    photographs: tuple[Embeddings, TemplateList, list[tuple]],
+) -> None:
+    embeddings, templates, _ = photographs
+    once = damcli.pool(embeddings, templates, anchors=anchors(), raw_norm=True).templates
+    again = damcli.pool(once, damcli.templates_by(once, "subject"))
+    assert list(again.templates.groups["image_count"]) == ["1"] * 4
+    assert "pooled_log_lid" not in again.templates.groups
+    assert again.dropped == []
+    assert not [name for name in again.templates.attributes if name.startswith("pooled_lid")]
+    assert again.templates.attributes["pooled_norm"] == "unit"
+
+
 def test_anchors_of_the_templates_people_are_refused(
     photographs: tuple[Embeddings, TemplateList, list[tuple]],
 ) -> None:

@@ -131,6 +131,10 @@ def pool(
     if detector_scores is not None and weighing is False:
         raise usage_error("--detector-scores are weights, which --unweighted and D0 leave out")
     check_own_suffix(output)
+    if output.exists() and any(
+        one is not None and output.resolve() == one.resolve() for one in (embeddings, anchors, lidr)
+    ):
+        raise usage_error(f"-o {output} is an input too; expected another name")
     for target in (output, _rejects_path(output)) if skip_missing else (output,):
         check_writable(target, force=force)
     messages = Messages(quiet=quiet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,11 +139,13 @@ def subjects_of(embeddings: EmbeddingSource, templates: TemplateList, found: Fou
 
 
 def said_of_templates(
-    embeddings: EmbeddingSource, found: Found
+    embeddings: EmbeddingSource, found: Found, *, without: Collection[str] = ()
 ) -> tuple[dict[str, Names], list[str]]:
     """Take the groups in which the images of every template agree; name the others."""
     agreed, dropped = {}, []
     for name, column in embeddings.groups.items():
+        if name in without:
+            continue
         if len(_differing(column, found)):
             dropped.append(name)
         else:

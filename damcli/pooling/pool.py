@@ -33,6 +33,7 @@ from damcli.storage.space import check_same_space
 from damcli.storage.unit import row_lengths, unit_rows
 
 IMAGE_COUNT, MEDIA_COUNT = "image_count", "media_count"
+_ADDED = (IMAGE_COUNT, MEDIA_COUNT, POOLED_LID)
 Floats = NDArray[np.float64]
 Progress = Callable[[int], None]
 
@@ -147,7 +148,7 @@ def pool(
     source = lid_source(anchors, lidr, k=k, s=s)
     found = find_members(embeddings, templates, skip_missing=skip_missing)
     subjects = subjects_of(embeddings, templates, found)
-    groups, dropped = said_of_templates(embeddings, found)
+    groups, dropped = said_of_templates(embeddings, found, without=_ADDED)
     weights = None
     if pooling.weighted and templates.weights is not None:
         weights = templates.weights[found.places]
@@ -188,7 +189,7 @@ def pool(
 
 
 def _check_names(templates: TemplateList) -> None:
-    for name in (IMAGE_COUNT, MEDIA_COUNT, POOLED_LID):
+    for name in _ADDED:
         if name in templates.groups:
             raise InputError(
                 templates.origin,
@@ -227,7 +228,11 @@ def _normalised(
 def _attributes(
     embeddings: EmbeddingSource, templates: TemplateList, pooling: Pooling, found: Found
 ) -> dict[str, Any]:
-    kept = {name: v for name, v in embeddings.attributes.items() if name != ROW_NUMBER_IDS}
+    kept = {
+        name: value
+        for name, value in embeddings.attributes.items()
+        if name != ROW_NUMBER_IDS and not name.startswith(POOLED)  # of templates pooled again
+    }
     known = {
         "flip": flip_after(pooling, kept.pop("flip", None)),
         "pooled_from": embeddings.origin,
