@@ -21,8 +21,8 @@ _PARQUET = (".parquet", ".pq")
 # What a column of scores depends on; on all of it where the column is not listed.
 _MATTERS = {
     "cosine": ("model",),
-    "score": ("model", "anchors", "lidr", "k", "s", "combine", "linear"),
-    "llr": ("model", "anchors", "lidr", "calibration", "k", "s", "combine"),
+    "score": ("model", "anchors", "lidr", "k", "s", "combine", "lid", "linear"),
+    "llr": ("model", "anchors", "lidr", "calibration", "k", "s", "combine", "lid"),
 }
 
 
@@ -36,8 +36,8 @@ class MadeWith:
         SHA-256 of the model that made the embeddings.
     anchors, lidr, calibration
         SHA-256 of these files; those of several sets of anchors joined by ``+``.
-    k, s, combine, linear
-        As the options of ``damcli score``.
+    k, s, combine, lid, linear
+        As the options of ``damcli score``; ``lid`` where it is ``pooled``.
     cohort_size, beta, nes_steps
         As the options of ``damcli compare``.
     """
@@ -49,6 +49,7 @@ class MadeWith:
     k: int | None = None
     s: float | None = None
     combine: str | None = None
+    lid: str | None = None
     linear: bool | None = None
     cohort_size: int | None = None
     beta: float | None = None
