@@ -1,0 +1,1 @@
+"""Training a recogniser: data, heads, the loop, and what a run leaves."""
