@@ -1,1 +1,1 @@
-"""Training a recogniser: data, heads, the loop, and what a run leaves."""
+"""Training a model: backbones and heads, data, the loop, and what watches over it."""
