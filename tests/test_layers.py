@@ -24,6 +24,10 @@ UPSTREAM = {
     "scoring": {"storage", "metrics", "lid", "protocols"},
     "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
+    "training": {
+        *("storage", "sources", "models", "embedding"),
+        *("protocols", "scoring", "metrics", "evaluation"),
+    },
     "reports": {"evaluation", "calibration", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
