@@ -31,7 +31,7 @@ UPSTREAM = {
     "reports": {"evaluation", "calibration", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
-HEAVY |= {"PIL", "cv2"}
+HEAVY |= {"PIL", "cv2", "matplotlib"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
