@@ -31,7 +31,7 @@ UPSTREAM = {
     "reports": {"evaluation", "calibration", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
-HEAVY |= {"PIL", "cv2"}
+HEAVY |= {"PIL", "cv2", "matplotlib"}
 # Here modules of PyTorch are defined, and others import them inside functions.
 OF_TORCH = (PACKAGE / "training", PACKAGE / "models" / "backbones")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -185,8 +185,8 @@ def _step(
 
 def _validate(job: Job, learner: Learner, progress: Progress) -> Mapping[str, Validated]:
     """Try the model in the first process, tell all, and note if it is the best so far."""
-    found = {one.name: one.run(learner.embed) for one in job.validations}
-    found = job.ranks.gather(found)[0]
+    mine = {one.name: one.run(learner.embed) for one in job.validations}
+    found: Mapping[str, Validated] = job.ranks.gather(mine)[0]
     for name, result in islice(found.items(), 1):
         best = progress.best
         comparable = (best.get("validation"), best.get("metric")) == (name, result.metric)

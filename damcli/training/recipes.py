@@ -45,8 +45,8 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
     recipe
         One of `RECIPES`; None for `DEFAULT`.
     given
-        What options and a file say. Where they give the steps but no milestones, the
-        recipe's milestones keep their place in proportion.
+        What options and a file say. Where they give the steps, the recipe's milestones and
+        warm-up keep their place in proportion, unless they are given as well.
 
     Raises
     ------
@@ -54,11 +54,13 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
         There is no such recipe.
     """
     base = _recipe(recipe or DEFAULT)
-    found = replace(base, **given)
-    if "steps" in given and "milestones" not in given:
-        parts = {step * found.steps // base.steps for step in base.milestones} - {0}
-        found = replace(found, milestones=tuple(sorted(parts)))
-    return found
+    steps = given.get("steps", base.steps)
+    milestones = {step * steps // base.steps for step in base.milestones} - {0}
+    scaled = {
+        "milestones": tuple(sorted(milestones)),
+        "warmup": base.warmup * steps // base.steps,
+    }
+    return replace(base, **(scaled | dict(given)))
 
 
 def resume(recorded: TrainOptions, recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
@@ -77,10 +79,9 @@ def resume(recorded: TrainOptions, recipe: str | None, given: Mapping[str, Any])
     UserError
         Something contradicts the record; all of it is named.
     """
-    said = dict(given)
+    known, said = asdict(recorded), dict(given)
     if recipe is not None:
-        said = {n: v for n, v in asdict(_recipe(recipe)).items() if n not in MAY_CHANGE} | said
-    known = asdict(recorded)
+        said = asdict(resolve(recipe, {"steps": recorded.steps, **given}))
     wrong = [name for name in said if name not in MAY_CHANGE and said[name] != known[name]]
     if wrong:
         told = ", ".join(f"{name} {said[name]} (the run has {known[name]})" for name in wrong)
