@@ -6,15 +6,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from damcli.errors import InputError
-from damcli.models.contract import Preprocessing
+from damcli.models.backbones import PREPROCESSING
 from damcli.sources.framing import Framing, WholeImage
 from damcli.sources.source import Image, ImageSource
 from damcli.training.augment import Augment
 from damcli.training.classes import UNKNOWN, Classes
 from damcli.training.order import Order, generator_at
-
-PREPROCESSING = Preprocessing((112, 112), "rgb", (127.5,) * 3, (127.5,) * 3)
-"""What a network is trained with, and what is recorded with it."""
 
 PATIENCE = 100
 """After so many broken images in a row it is not the images that are broken."""
