@@ -24,6 +24,7 @@ from damcli.cli import (
     info,
     pairs,
     score,
+    train,
 )
 from damcli.cli.console import report_error
 from damcli.errors import Interrupted, UserError
@@ -49,7 +50,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
     "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
-    "Models": {"export": export.export},
+    "Models": {"train": train.train, "export": export.export},
     "Start here": {"demo": demo.demo},
 }
 for _panel, _commands in PANELS.items():

@@ -48,7 +48,10 @@ def embed(
     ],
     *,
     model: Annotated[
-        Path, typer.Option("--model", "-m", help=".onnx, .pt, .pt2, .pth or .safetensors.")
+        Path,
+        typer.Option(
+            "--model", "-m", help=".onnx, .pt, .pt2, .pth, .safetensors; or a run of damcli train."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Embeddings to write, .h5.")

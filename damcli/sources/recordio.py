@@ -13,6 +13,7 @@ import math
 import struct
 from array import array
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -29,6 +30,10 @@ _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _PART = struct.Struct("<II")
 _HEADER = struct.Struct("<IfQQ")
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+# the head of a part, the header of a record, and the label that follows where flag > 0
+_HEAD_FIELDS = "magic:<u4 part:<u4 flag:<u4 label:<f4 id:<u8 id2:<u8 further:<f4"
+_HEAD = np.dtype([tuple(field.split(":")) for field in _HEAD_FIELDS.split()])
+_HEADS_AT_ONCE = 1 << 16
 _FETCH_HINT = "it may be cut short, or the .idx is that of another file: fetch both again"
 
 
@@ -71,6 +76,21 @@ class RecordSource:
     def place_of(self, row: int) -> str:
         """Return the file and the key."""
         return _place(self._path, int(self._keys[row]), int(self._offsets[row]))
+
+    def subject_of(self, row: int) -> str:
+        """Return the first label of a record.
+
+        The first call reads the headers of all records, and no image.
+        """
+        label = float(self._labels[row])
+        if math.isnan(label):
+            offset, place = int(self._offsets[row]), self.place_of(row)
+            label = _read_record(self._path, offset, place).labels[0]
+        return _subject(label)
+
+    @cached_property
+    def _labels(self) -> NDArray[np.float32]:
+        return _first_labels(self._path, self._offsets)
 
     def read(self, row: int) -> Sample:
         """Read and decode an image; see `damcli.sources.source.ImageSource.read`."""
@@ -230,6 +250,23 @@ def _read_record(path: Path, offset: int, place: str) -> _Record:
         raise InputError(place, f"says it has {flag} labels, but holds {len(payload)} bytes")
     labels = struct.unpack_from(f"<{flag}f", payload, _HEADER.size) if flag else (label,)
     return _Record(labels, payload[end:])
+
+
+def _first_labels(path: Path, offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the first label of every record, NaN where that takes a closer look."""
+    labels = np.full(len(offsets), np.nan, dtype=np.float32)
+    with reading(str(path)):
+        data = np.memmap(path, np.uint8, mode="r")
+    for start in range(0, len(offsets), _HEADS_AT_ONCE):
+        near = offsets[start : start + _HEADS_AT_ONCE]
+        inside = np.flatnonzero(near <= len(data) - _HEAD.itemsize)
+        heads = data[near[inside, None] + np.arange(_HEAD.itemsize)].view(_HEAD)[:, 0]
+        length = heads["part"] & (1 << 29) - 1
+        usual = (heads["magic"] == MAGIC) & (heads["part"] >> 29 <= _FIRST)
+        usual &= length >= _HEADER.size + 4 * heads["flag"].astype(np.int64)
+        first = np.where(heads["flag"] > 0, heads["further"], heads["label"])
+        labels[start + inside[usual]] = first[usual]
+    return labels
 
 
 def _subject(label: float) -> str:
