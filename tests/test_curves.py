@@ -14,7 +14,7 @@ from damcli.errors import InputError, MissingExtra, OutputError
 from damcli.reports.curves import curves, curves_png
 from damcli.reports.style import LOOKS, dress, new_figure, save
 
-HEADER = "step,epoch,loss,lr,images_per_second,lfw:accuracy,lfw:standard_error,faces:tar@0.001"
+HEADER = "step,epoch,loss,lr,images_per_second,lfw accuracy,lfw standard_error,my faces tar@0.001"
 ROWS = [
     "10,0.1,9.5,0.1,300,,,",
     "20,0.2,7.25,0.1,301,0.81,0.01,",
@@ -55,7 +55,7 @@ def test_the_legend_names_the_best_and_the_band_is_the_error(log: Path) -> None:
     validation = curves(log).axes[1]
     assert [text.get_text() for text in validation.get_legend().get_texts()] == [
         "lfw, accuracy ± s.e.: best 93.00 % at step 40",
-        "faces, TAR at FAR 0.001: best 50.00 % at step 30",
+        "my faces, TAR at FAR 0.001: best 50.00 % at step 30",
     ]
     (band,) = validation.collections
     corners = {tuple(corner) for corner in np.round(band.get_paths()[0].vertices, 6)}

@@ -35,8 +35,8 @@ def curves(log: Path) -> Figure:
     ----------
     log
         A CSV with the columns ``step``, ``loss`` and ``lr``. Columns beyond those of the
-        training are of validations: ``NAME:metric``, of which the first of each NAME is
-        drawn, with ``NAME:standard_error`` as a band where there is one. A step without
+        training are of validations: ``NAME metric``, of which the first of each NAME is
+        drawn, with ``NAME standard_error`` as a band where there is one. A step without
         validation leaves its cells empty.
 
     Returns
@@ -103,7 +103,7 @@ def _leading(names: Sequence[str]) -> list[str]:
     """Take the first column of each validation."""
     first: dict[str, str] = {}
     for name in names:
-        first.setdefault(name.split(":")[0], name)
+        first.setdefault(name.rpartition(" ")[0], name)
     return list(first.values())
 
 
@@ -136,7 +136,7 @@ def _validations(
             continue
         at, value, style = steps[there], 100 * columns[name][there], look(number)
         best = int(np.argmax(value))
-        error = columns.get(f"{name.split(':')[0]}:standard_error")
+        error = columns.get(f"{name.rpartition(' ')[0]} standard_error")
         axes.plot(
             *(at, value),
             color=style.colour,
@@ -154,8 +154,8 @@ def _validations(
 
 
 def _spoken(name: str) -> str:
-    """Say ``lfw:tar@0.001`` as people do."""
-    validation, _, metric = name.partition(":")
+    """Say ``lfw tar@0.001`` as people do."""
+    validation, _, metric = name.rpartition(" ")
     if metric.startswith("tar@"):
         return f"{validation}, TAR at FAR {metric.removeprefix('tar@')}"
-    return f"{validation}, {metric}" if metric else validation
+    return f"{validation}, {metric}"

@@ -41,9 +41,9 @@ class Validated(NamedTuple):
     """``eer``, and for folds ``standard_error`` and ``tar@FAR``, otherwise ``auc``."""
 
     def columns(self, name: str) -> dict[str, float]:
-        """Return the numbers as columns of a log, ``NAME:metric`` first."""
+        """Return the numbers as columns of a log, ``NAME metric`` first."""
         found = {self.metric: self.value, **self.further}
-        return {f"{name}:{metric}": value for metric, value in found.items()}
+        return {f"{name} {metric}": value for metric, value in found.items()}
 
 
 class Validation:
