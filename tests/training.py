@@ -54,7 +54,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Train the stand-in, on one thread: more would wait for each other most of the time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("damcli.training.learner.build_backbone", small_backbone)
+    for module in ("training.learner", "models.trained"):
+        monkeypatch.setattr(f"damcli.{module}.build_backbone", small_backbone)
     yield
     torch.set_num_threads(threads)
 

@@ -66,6 +66,7 @@ def _open(request: Request, ranks: Ranks, device: str) -> Job:
     from damcli.training.log import require_tensorboard
     from damcli.training.loop import Job
     from damcli.training.options import check_together
+    from damcli.training.order import Grouped
     from damcli.training.run import check_same_data, describe
     from damcli.training.run_folder import RunFolder
 
@@ -83,6 +84,8 @@ def _open(request: Request, ranks: Ranks, device: str) -> Job:
     data = describe(source, classes)
     if earlier:
         check_same_data(earlier, data, request.data)
+    if (each := options.images_per_class) is not None:  # refuse too few classes now
+        Grouped(classes, batch=options.batch, per_class=each, seed=options.seed)
     specs = request.validate or tuple(earlier.get("validate", ()))
     return Job(
         options=options,

@@ -164,5 +164,9 @@ def _together(examples: list[Example]) -> Micro:
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C, which reaches the workers as well, to the process that they work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals that reach the workers as well to the process that they work for.
+
+    They end with it, whatever it ends by.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
