@@ -13,9 +13,10 @@ import torch
 
 from damcli.embedding.batches import batches
 from damcli.errors import InputError, UserError
+from damcli.models.backbones import PREPROCESSING
 from damcli.sources.framing import WholeImage
 from damcli.sources.opening import open_source
-from damcli.training.data import PREPROCESSING, Augment, Micro, classes_of, stream
+from damcli.training.data import Augment, Micro, classes_of, stream
 from damcli.training.order import Shuffled
 from tests.images import png, record, write_recordio
 from tests.pictures import Pictures

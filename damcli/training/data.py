@@ -22,7 +22,7 @@ from damcli.training.classes import Classes, classes_of
 from damcli.training.examples import Example, Reject, TrainingSet
 from damcli.training.order import Grouped, Order, Shuffled
 
-__all__ = ["PREPROCESSING", "Augment", "Classes", "Micro", "Reject", "classes_of", "stream"]
+__all__ = ["Augment", "Classes", "Micro", "Reject", "classes_of", "stream"]
 
 
 class Micro(NamedTuple):
