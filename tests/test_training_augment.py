@@ -50,6 +50,13 @@ def test_strengths_are_uniform_around_one():
     assert abs(np.corrcoef(kept[:, 0], kept[:, 1])[0, 1]) < 4 / 4000**0.5
 
 
+def test_the_sides_of_a_crop_are_uniform():
+    sides = np.array([one.side for one in drawn(Augment(crop=0.4))])
+    assert abs(sides.mean() - 0.8) < 4 * 0.4 / (12 * 4000) ** 0.5
+    assert 0.6 <= sides.min() < 0.604
+    assert 0.996 < sides.max() <= 1
+
+
 def luma(pixels: np.ndarray) -> np.ndarray:
     return pixels @ np.array([0.299, 0.587, 0.114])
 

@@ -41,6 +41,11 @@ def test_epochs_and_seeds_differ():
     assert len(set(drawn)) == 9
 
 
+def test_the_order_of_a_seed_stays_what_it_is_or_old_runs_could_not_go_on():
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(3, spawn_key=(0, 2))))
+    assert rows(Shuffled(9, 3), range(18, 27)) == generator.permutation(9).tolist()
+
+
 def test_every_row_comes_first_equally_often():
     counts = Counter(rows(Shuffled(4, 3), range(0, 4 * 4000, 4)))
     for count in counts.values():  # 4 standard deviations of a binomial of 4000 and 1/4
@@ -96,6 +101,28 @@ def test_every_class_and_every_image_of_it_is_seen_equally_often():
         else:
             assert seen[row] == 12 / known.counts[label]
     assert Counter(known.of_row[list(seen.elements())]) == dict.fromkeys(range(4), 12)
+
+
+def test_a_class_gives_other_images_until_too_few_are_left_then_mixes_them_anew():
+    known = classes([7] * 4)
+    order = Grouped(known, batch=6, per_class=3, seed=5)
+    epochs = [rows(order, range(start, start + 12)) for start in range(0, 12 * 40, 12)]
+    pairs = [one + other for one, other in zip(epochs[::2], epochs[1::2], strict=True)]
+    for pair in pairs:
+        assert len(set(pair)) == 24
+    left_over = [set(range(28)) - set(pair) for pair in pairs]
+    assert len(set.union(*left_over)) == 28
+
+
+def test_classes_are_mixed_independently():
+    known = classes([2] * 2)
+    order = Grouped(known, batch=4, per_class=2, seed=5)
+    ascending = Counter()
+    for epoch in range(64):
+        groups = np.reshape(rows(order, range(4 * epoch, 4 * epoch + 4)), (2, 2))
+        groups = groups[np.argsort(known.of_row[groups[:, 0]])]
+        ascending[tuple((groups[:, 0] < groups[:, 1]).tolist())] += 1
+    assert len(ascending) == 4
 
 
 def test_classes_that_do_not_fill_a_batch_wait_for_another_epoch():

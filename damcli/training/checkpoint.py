@@ -16,9 +16,9 @@ from typing import IO, Any
 
 from damcli.embedding.ranks import Ranks
 from damcli.errors import InputError, OutputError
+from damcli.models.runs import STATE
 from damcli.storage.atomic import is_disk_full
 
-STATE = "state.pt"
 _NAME = re.compile(r"step-(\d{8,})")
 _SHARD = re.compile(r"centres-(\d+)-of-(\d+)\.pt")
 _DRAFT = ".draft-"

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from damcli.errors import MissingExtra, UserError
+from damcli.models.backbones import PREPROCESSING
 from damcli.sources.source import ImageSource
 from damcli.training.augment import Augment
 from damcli.training.classes import Classes, classes_of
-from damcli.training.examples import PREPROCESSING, Example, Reject, TrainingSet
+from damcli.training.examples import Example, Reject, TrainingSet
 from damcli.training.order import Grouped, Order, Shuffled
 
-__all__ = ["PREPROCESSING", "Augment", "Classes", "Micro", "Reject", "classes_of", "stream"]
+__all__ = ["Augment", "Classes", "Micro", "Reject", "classes_of", "stream"]
 
 
 class Micro(NamedTuple):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from damcli.models.runs import STATE
 from damcli.models.trained import read_trained
 from damcli.storage.atomic import atomic_output
-from damcli.training.checkpoint import STATE, checkpoint_path, load_centres
+from damcli.training.checkpoint import checkpoint_path, load_centres
 from damcli.training.classes import Classes
 from damcli.training.onnx_export import export_onnx
 from damcli.training.run_folder import RunFolder

@@ -81,7 +81,7 @@ def resume(recorded: TrainOptions, recipe: str | None, given: Mapping[str, Any])
     """
     known, said = asdict(recorded), dict(given)
     if recipe is not None:
-        said = asdict(resolve(recipe, {"steps": recorded.steps, **given}))
+        said = asdict(resolve(recipe, {**given, "steps": recorded.steps}))
     wrong = [name for name in said if name not in MAY_CHANGE and said[name] != known[name]]
     if wrong:
         told = ", ".join(f"{name} {said[name]} (the run has {known[name]})" for name in wrong)

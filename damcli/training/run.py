@@ -81,7 +81,7 @@ def run(job: Job, to: Listener, *, tensorboard: bool = False) -> Finished | None
     """
     folder, ranks = job.folder, job.ranks
     learner = Learner(job.options, len(job.classes.labels), job.device, ranks)
-    progress = _progress(job, learner)
+    progress = take_up(job, learner)
     if not ranks.is_first:
         train(job, learner, progress, None, to)
         ranks.first(lambda: None)
@@ -92,7 +92,7 @@ def run(job: Job, to: Listener, *, tensorboard: bool = False) -> Finished | None
     return ranks.first(lambda: _finish(job, progress))
 
 
-def _progress(job: Job, learner: Learner) -> Progress:
+def take_up(job: Job, learner: Learner) -> Progress:
     """Load the newest checkpoint, if there is one."""
     steps = steps_of(job.folder.checkpoints)
     if not steps:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from damcli.errors import InputError, OutputError
+from damcli.models.runs import BEST, CENTRES, CHECKPOINTS, CLASSES, MODEL
 from damcli.storage.atomic import atomic_output
 from damcli.storage.journal import lock
 
@@ -30,12 +31,12 @@ class RunFolder:
         self.path = path
         self.record = path / "options.json"
         self.log = path / "log.csv"
-        self.best = path / "best.json"
-        self.checkpoints = path / "checkpoints"
+        self.best = path / BEST
+        self.checkpoints = path / CHECKPOINTS
         self.rejects = path / "rejects.csv"
-        self.model = path / "model.onnx"
-        self.centres = path / "centres.npy"
-        self.classes = path / "classes.csv"
+        self.model = path / MODEL
+        self.centres = path / CENTRES
+        self.classes = path / CLASSES
         self.curves = path / "curves.png"
         self.tensorboard = path / "tensorboard"
         self._lock: int | None = None
