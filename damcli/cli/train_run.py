@@ -143,7 +143,7 @@ def _draw_curves(job: Job, messages: Messages) -> None:
     from damcli.reports.curves import curves_png
 
     try:
-        curves_png(job.folder.log, job.folder.curves)
+        curves_png(job.folder.log, job.folder.curves, force=True)
     except MissingExtra as missing:
         messages.say(f"no picture of the curves: {missing}; {missing.hint}")
 

@@ -63,7 +63,7 @@ def curves(log: Path) -> Figure:
     if leading:
         _validations(axes["validation"], steps, columns, leading)
     dress(axes["lr"], x="step", y="learning rate")
-    axes["lr"].step(steps, columns["lr"], where="post", color=look(0).colour, linewidth=LINE_WIDTH)
+    axes["lr"].step(steps, columns["lr"], where="pre", color=look(0).colour, linewidth=LINE_WIDTH)
     if (columns["lr"] > 0).any():
         axes["lr"].set_yscale("log")
     axes["lr"].xaxis.set_major_formatter("{x:,.0f}")

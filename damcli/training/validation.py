@@ -40,11 +40,6 @@ class Validated(NamedTuple):
     further: dict[str, float]
     """``eer``, and for folds ``standard_error`` and ``tar@FAR``, otherwise ``auc``."""
 
-    def columns(self, name: str) -> dict[str, float]:
-        """Return the numbers as columns of a log, ``NAME metric`` first."""
-        found = {self.metric: self.value, **self.further}
-        return {f"{name} {metric}": value for metric, value in found.items()}
-
 
 class Validation:
     """Images, and the pairs of them that a model is tried on.
@@ -65,8 +60,6 @@ class Validation:
     ----------
     metric
         What `run` tells: ``accuracy`` where the pairs come in folds, otherwise ``tar@FAR``.
-    columns
-        Under which names a log has what `run` finds; see `Validated.columns`.
     notes
         What the user should hear of.
 
@@ -85,8 +78,7 @@ class Validation:
         noise = np.random.default_rng(0).normal(size=(len(images), 8)).astype(np.float32)
         trial = images.as_embeddings(noise)
         self._far = _affordable(far, self._scores(trial))
-        judged = self._judge(trial)
-        self.metric, self.columns = judged.metric, tuple(judged.columns(name))
+        self.metric = self._judge(trial).metric
         self.notes: tuple[str, ...] = ()
         if self._far != far:
             self.notes = (

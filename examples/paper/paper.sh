@@ -38,7 +38,7 @@ small)
     data=$out/data
     missing "$data/generator.onnx" && "$python" "$here/synthetic.py" "$data"
     TRAIN=$data/train LFW=$data/lfw GENERATOR=$data/generator.onnx VALIDATE=$data/validation
-    train=(--recipe cpu --steps 100 --batch 32)
+    train=(--recipe cpu --steps 60 --batch 32 --warmup 10 --validate-every 20 --log-every 5)
     lidr=(--iterations 1000)
     fakes=(--size 200)
     fars=(--far 1e-2,1e-1 --resamples 200)

@@ -47,8 +47,8 @@ def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--people", type=int, default=60, help="to train (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=16, help="of each (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=48, help="to train (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=12, help="of each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
