@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images = _write_images(folder / "faces", options.images)
+        images = write_images(folder / "faces", options.images)
         _write_network(folder / "model.onnx", options.network)
         network = open_network(folder / "model.onnx")
         source = open_source(str(folder / "faces"))
@@ -67,15 +67,16 @@ def main() -> None:
     print(f"ratio {rates['damcli embed'] / rates['batches in memory']:.3f}")
 
 
-def _write_images(folder: Path, count: int) -> np.ndarray:
+def write_images(folder: Path, count: int, *, subjects: int = 1) -> np.ndarray:
     """Write smooth noise, which JPEG packs about as tightly as faces (4 to 5 kB)."""
-    folder.mkdir()
     rng = np.random.default_rng(0)
     images = np.empty((count, 112, 112, 3), dtype=np.uint8)
+    for subject in range(subjects):
+        (folder / str(subject)).mkdir(parents=True)
     for row in range(count):
         coarse = rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)
         image = Image.fromarray(coarse).resize((112, 112), Image.Resampling.BICUBIC)
-        image.save(folder / f"{row:05d}.jpg", quality=90)
+        image.save(folder / str(row % subjects) / f"{row:05d}.jpg", quality=90)
         images[row] = np.asarray(image)
     return images
 

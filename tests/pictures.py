@@ -43,12 +43,14 @@ class Pictures:
     def place_of(self, row: int) -> str:
         return f"pictures/{self.names[row]}"
 
+    def subject_of(self, row: int) -> str | None:
+        return self.names[row].split("/")[0] if self.has_subjects else None
+
     def read(self, row: int) -> Sample:
         self.read_names.append(self.names[row])
         if row in self.broken:
             raise InputError(self.place_of(row), "is broken")
-        subject = self.names[row].split("/")[0] if self.has_subjects else None
-        return Sample(self.images[row], subject, {"camera": f"c{row % 2}"})
+        return Sample(self.images[row], self.subject_of(row), {"camera": f"c{row % 2}"})
 
 
 class Plain:

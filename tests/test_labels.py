@@ -25,6 +25,7 @@ def labels(tmp_path: Path, text: str | bytes) -> list[str]:
         '0,ann\n1,"Doe, Bob"\n2,çem\n',
         'index,label\r\n2,çem\r\n0,ann\r\n1, "Doe, Bob"\r\n\r\n',
         '\ufeffClass,name\n2,çem\n01,"Doe, Bob"\n0,ann',
+        'class,label,images\r\n0,ann,5\r\n1,"Doe, Bob",1\r\n2,çem,12\r\n',
     ],
 )
 def test_labels_in_class_order(tmp_path, text):
@@ -52,6 +53,8 @@ def test_labels_that_are_numbers_or_quoted_stay_lines(tmp_path):
         ("0,a\n-1,b\n", "row 2: '-1,b'; expected 'index,label'"),
         ("0,a\n1,b,c\n", "row 2: '1,b,c'; expected 'index,label'"),
         ("0,a\n1,\n", "row 2: '1,'; expected 'index,label'"),
+        ("class,label,images\n0,a,1\n1,b\n", "row 3: '1,b'; expected 'class,label,images' with"),
+        ("class,label\n0,a,1\n", "row 2: '0,a,1'; expected 'index,label' with"),
         ('0,a\n1,"b\n', "row 2: is not well-formed CSV"),
         (b"\xff\xfe\x00a", "cannot be read as text .*; expected class labels in UTF-8"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damcli.errors import InputError
-from damcli.sources import recordio
+from damcli.sources import recordio, records
 from damcli.sources.opening import open_source
 from tests.images import MAGIC, picture, png, record, save, write_recordio
 
@@ -63,9 +63,9 @@ def test_payloads_come_back_whatever_magic_they_hold(payloads):
     with tempfile.TemporaryDirectory() as folder:
         path = write_recordio(Path(folder) / "a.rec", made)
         keys, offsets = recordio._read_index(path.with_suffix(".idx"))
-        np.testing.assert_array_equal(recordio._walk(path), offsets)
+        np.testing.assert_array_equal(records.walk(path), offsets)
         for key, offset in zip(keys, offsets, strict=True):
-            found = recordio._read_record(path, int(offset), "here")
+            found = records.read_record(path, int(offset), "here")
             assert found == ((key,), made[key][24:])
 
 
@@ -81,7 +81,7 @@ def test_a_file_cut_anywhere_is_refused_and_the_record_named(tmp_path):
             with pytest.raises(InputError, match=r"record \d \(offset \d+\)|holds no record"):
                 source = open_source(str(path))
                 found = [
-                    recordio._read_record(path, int(offset), source.place_of(row)).labels
+                    records.read_record(path, int(offset), source.place_of(row)).labels
                     for row, offset in enumerate(source._offsets)
                 ]
                 assert found == wanted or not indexed

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from damcli.errors import InputError, UserError
 from damcli.models.class_centres import ClassCentres, mean_of_sub_centers, read_class_centres
 from damcli.models.labels import read_labels
-from damcli.storage.embeddings import Embeddings
+from damcli.models.onnx_file import check_file
+from damcli.models.runs import centres_of_run, model_of_run
+from damcli.storage.embeddings import MODEL_DIGEST, Embeddings
 from damcli.storage.unit import fault, invalid_rows
 
 
@@ -84,6 +86,33 @@ def open_class_centres(
     }
     embeddings = Embeddings.from_arrays(vectors, ids, subjects, attributes=about, origin=origin)
     return replace(embeddings, path=path), centres
+
+
+def open_run_centres(run: Path, *, per_subject: int | None = 1) -> tuple[Embeddings, ClassCentres]:
+    """Read the class centres of a run of ``damcli train`` with the labels of their classes.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    per_subject
+        As of `open_class_centres`; a run has one centre a class.
+
+    Returns
+    -------
+    embeddings, centres
+        As of `open_class_centres`. The embeddings are of the run's model: they carry the
+        digest of its ``model.onnx``, as those that ``damcli embed --model run/`` makes.
+
+    Raises
+    ------
+    InputError
+        The run was not finished, or its files do not fit one another.
+    """
+    path, labels = centres_of_run(run)
+    digest = check_file(model_of_run(run)).digest
+    embeddings, centres = open_class_centres(path, labels=labels, per_subject=per_subject)
+    return replace(embeddings, attributes={**embeddings.attributes, MODEL_DIGEST: digest}), centres
 
 
 def _check_directions(vectors: NDArray[np.float32], tensor: str, origin: str) -> None:

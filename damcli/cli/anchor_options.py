@@ -40,7 +40,8 @@ SourceFile = Annotated[
     Path | None,
     typer.Argument(
         help="Embeddings (.h5, .npy, .npz, .parquet); with fc-weights a checkpoint "
-        "(.pt, .pth, .safetensors, .onnx, .npy, .npz). Left out with --generator.",
+        "(.pt, .pth, .safetensors, .onnx, .npy, .npz) or a run of damcli train. "
+        "Left out with --generator.",
         show_default=False,
     ),
 ]
@@ -121,6 +122,14 @@ def check_options(
             raise usage_error(f"{option} does not go with --kind {kind.value}")
     if kind is Kind.FAKE_DB and per_subject not in (None, ALL):
         raise usage_error("--per-subject does not go with --kind fake-db: it has no subjects")
+
+
+def refuse_for_run(run: Path, for_centres: dict[str, Any]) -> None:
+    """Refuse options that say what a run of ``damcli train`` says by itself."""
+    for name, value in for_centres.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise usage_error(f"{option} does not go with {run}: a run knows its class centres")
 
 
 def parse_per_subject(text: str | None) -> int | None:

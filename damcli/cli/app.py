@@ -25,6 +25,7 @@ from damcli.cli import (
     pairs,
     pool,
     score,
+    train,
 )
 from damcli.cli.console import report_error
 from damcli.errors import Interrupted, UserError
@@ -55,7 +56,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "convert": convert.convert,
         "info": info.info,
     },
-    "Models": {"export": export.export},
+    "Models": {"train": train.train, "export": export.export},
     "Start here": {"demo": demo.demo},
 }
 for _panel, _commands in PANELS.items():

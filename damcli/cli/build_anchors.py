@@ -176,7 +176,7 @@ def _open(
     drops_short: bool,
     **for_centres: Any,
 ) -> Embeddings | EmbeddingFile:
-    from damcli.anchors.centres import open_class_centres
+    from damcli.anchors.centres import open_class_centres, open_run_centres
     from damcli.storage.embeddings import check_unique
     from damcli.storage.files import open_embeddings
 
@@ -188,7 +188,11 @@ def _open(
         if kind is Kind.FAKE_DB and opened.subjects is not None:
             messages.warn(f"{source}: its subjects are left out, since generated faces have none")
         return opened
-    embeddings, centres = open_class_centres(source, per_subject=per_subject, **for_centres)
+    if source.is_dir():
+        options.refuse_for_run(source, for_centres)
+        embeddings, centres = open_run_centres(source, per_subject=per_subject)
+    else:
+        embeddings, centres = open_class_centres(source, per_subject=per_subject, **for_centres)
     rows, width = centres.vectors.shape
     layout = f"{width} × {rows}, transposed" if centres.transposed else f"{rows} × {width}"
     sub = f", {centres.sub_centers} sub-centres a class" if centres.sub_centers > 1 else ""

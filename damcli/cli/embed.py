@@ -52,7 +52,8 @@ def embed(
         typer.Option(
             "--model",
             "-m",
-            help=".onnx, or PyTorch's .pt, .pt2, .pth, .safetensors (extra \\[torch]).",
+            help=".onnx, or PyTorch's .pt, .pt2, .pth, .safetensors (extra \\[torch]); or a run "
+            "of damcli train.",
         ),
     ],
     output: Annotated[

@@ -127,6 +127,9 @@ class GeneratedFaces:
         """Return the generator's file and the number of the face."""
         return f"{self.origin}, face {row}"
 
+    def subject_of(self, row: int) -> None:
+        """Return None: nobody is shown."""
+
     def read(self, row: int) -> Sample:
         """Return a face, generated with its neighbours where they are not there already.
 

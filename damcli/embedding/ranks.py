@@ -86,11 +86,18 @@ class Ranks:
             sys.exit(1)
 
 
-def ranks_from_environment() -> Ranks:
+def ranks_from_environment(purpose: str = "Embedding", *, on_gpus: bool = False) -> Ranks:
     """Join the processes that ``torchrun`` has started; without it there is one.
 
     Each process sees one CUDA device alone, that of its ``LOCAL_RANK``, so this must be
     called before CUDA is used.
+
+    Parameters
+    ----------
+    purpose
+        What they are for, as the start of a sentence.
+    on_gpus
+        Whether they exchange tensors on their GPUs, where they have some, and not only objects.
 
     Raises
     ------
@@ -102,11 +109,13 @@ def ranks_from_environment() -> Ranks:
         return Ranks()
     _see_one_device(int(os.environ.get("LOCAL_RANK", "0")))
     try:
+        import torch
         import torch.distributed as dist
     except ImportError as error:
-        raise MissingExtra("Embedding in several processes", "torch") from error
+        raise MissingExtra(f"{purpose} in several processes", "torch") from error
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if on_gpus and torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 

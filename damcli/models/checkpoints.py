@@ -50,7 +50,7 @@ def list_tensors(path: Path) -> list[StoredTensor]:
             f"unknown kind of checkpoint '{path.suffix}'; expected {', '.join(most)} or {last}",
             hint="give a file that PyTorch saved under another name the ending .pt",
         )
-    with _damage_reported(path):
+    with damage_reported(path):
         return reader(path)
 
 
@@ -63,7 +63,7 @@ def read_tensor(path: Path, tensor: StoredTensor) -> NDArray[np.float32]:
         An array of the tensor's shape that owns its memory.
     """
     # a float64 beyond float32's range becomes infinite, which the caller's checks name by row
-    with _damage_reported(path), np.errstate(over="ignore"):
+    with damage_reported(path), np.errstate(over="ignore"):
         return np.array(tensor.load(), dtype=np.float32, order="C")
 
 
@@ -86,7 +86,8 @@ def require_file(path: Path, what: str) -> None:
 
 
 @contextmanager
-def _damage_reported(path: Path) -> Iterator[None]:
+def damage_reported(path: Path) -> Iterator[None]:
+    """Turn what a parser raises on damaged bytes into an `InputError`."""
     try:
         yield
     except (UserError, MemoryError, ImportError):

@@ -14,6 +14,9 @@ _HEADER = re.compile(r'"?(index|idx|class|class_index|class_id|id)"?\s*,', re.IG
 _INDEXED = re.compile(r'\s*"?\d+"?\s*,', re.ASCII)
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
+RUN_HEADER = "class,label,images"
+"""The header of the classes that ``damcli train`` writes."""
+
 NumberedLine = tuple[int, str]
 
 
@@ -21,7 +24,8 @@ def read_labels(path: Path) -> list[str]:
     """Read the labels of C classes, in the order of the classes.
 
     Two layouts are told apart by the first two lines: one label a line in class order, or
-    ``index,label`` lines (a header may come first) with the indices 0 to C - 1 in any order.
+    ``index,label`` lines (a header may come first) with the indices 0 to C - 1 in any order;
+    under the header ``class,label,images`` of ``damcli train`` a count of images follows.
     UTF-8, with or without a byte order mark; blank lines may stand at the end, and blanks
     around a label are no part of it.
 
@@ -74,7 +78,10 @@ def _numbered_lines(path: Path) -> list[NumberedLine]:
 
 
 def _in_class_order(path: Path, lines: Sequence[NumberedLine]) -> list[NumberedLine]:
-    entries = [(row, *_index_and_label(path, row, text)) for row, text in _body(path, lines)]
+    columns = RUN_HEADER if lines[0][1] == RUN_HEADER else "index,label"
+    entries = [
+        (row, *_index_and_label(path, row, text, columns)) for row, text in _body(path, lines)
+    ]
     by_index: dict[int, NumberedLine] = {}
     for row, index, label in entries:
         if index >= len(entries):
@@ -114,12 +121,13 @@ def _body(path: Path, lines: Sequence[NumberedLine]) -> Sequence[NumberedLine]:
     return lines[1:]
 
 
-def _index_and_label(path: Path, row: int, text: str) -> tuple[int, str]:
+def _index_and_label(path: Path, row: int, text: str, columns: str) -> tuple[int, str]:
     fields = _fields(path, row, text)
-    if len(fields) != 2 or not _INDEX.fullmatch(fields[0]) or not fields[1]:
+    fits = len(fields) == columns.count(",") + 1
+    if not fits or not _INDEX.fullmatch(fields[0]) or not fields[1]:
         raise InputError(
             str(path),
-            f"'{text}'; expected 'index,label' with a whole number and a label, as in the other "
+            f"'{text}'; expected '{columns}' with a whole number and a label, as in the other "
             "lines",
             row=row,
             hint='put a label with a comma into quotes: 7,"Doe, Jane"',

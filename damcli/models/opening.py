@@ -9,6 +9,7 @@ from damcli.models.batching import settle_batch
 from damcli.models.checkpoints import require_file
 from damcli.models.network import Device, Layout, Network
 from damcli.models.onnx_network import open_onnx
+from damcli.models.runs import model_of_run
 from damcli.models.torch_network import open_torch
 
 SUFFIXES = (".onnx", ".pt2", ".pt", ".pth", ".ts", ".safetensors")
@@ -32,7 +33,8 @@ def open_network(
     path
         ``.onnx``; TorchScript, a `torch.export` program or saved weights in ``.pt``,
         ``.pth``, ``.ts`` or ``.pt2``, told apart by what is in the file; weights in
-        ``.safetensors``.
+        ``.safetensors``. A checkpoint of ``damcli train`` needs no ``arch``, and of a whole
+        run its folder is enough: that opens its ``model.onnx``.
     device
         ``auto`` is CUDA where the runtime has it. ``cuda`` never falls back to the CPU.
     threads
@@ -56,6 +58,8 @@ def open_network(
     UserError
         The model cannot be run; the message says why.
     """
+    if path.is_dir():
+        path = model_of_run(path)
     require_file(path, "a model")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

@@ -18,12 +18,11 @@ from damcli.models.tensors import RefusedPickle, StoredTensor
 
 def list_torch(path: Path) -> list[StoredTensor]:
     """List the tensors of a ``.pt`` or ``.pth`` file; nested dicts give dotted names."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtra(f"reading {path.name}", "torch") from error
+    stored = load_plain(path)
+    import torch
+
     tensors: list[StoredTensor] = []
-    for name, value in _leaves(_load_torch(path, torch), "", set()):
+    for name, value in _leaves(stored, "", set()):
         if isinstance(value, torch.Tensor):
             dtype = str(value.dtype).removeprefix("torch.")
             if value.layout is not torch.strided:
@@ -33,7 +32,20 @@ def list_torch(path: Path) -> list[StoredTensor]:
     return tensors
 
 
-def _load_torch(path: Path, torch: Any) -> Any:
+def load_plain(path: Path) -> Any:
+    """Load what PyTorch saved, tensors mapped and not read, and nothing but plain values.
+
+    Raises
+    ------
+    InputError
+        It would run code.
+    MissingExtra
+        PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra(f"reading {path.name}", "torch") from error
     try:
         with warnings.catch_warnings():
             # they speak of torch's own past and of pickle protocols, not of the user's weights

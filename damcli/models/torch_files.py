@@ -30,6 +30,12 @@ _EXPRESSION = re.compile(
     r"|\d+(\.\d+)?|[()\s+\-*/%,<>=!~&|])*"
 )
 
+_MODULE_HINT = (
+    "load it with its own code where you trust it, and save torch.save(model.state_dict(), OUT) "
+    "for --arch package.module:factory, or the whole network: torch.jit.script(model).save(OUT), "
+    "torch.export.save, or torch.onnx.export"
+)
+
 
 def kind_of(path: Path) -> Kind:
     """Tell a TorchScript program, a `torch.export` program and saved weights apart."""
@@ -101,6 +107,16 @@ def weights_only() -> Iterator[None]:
             del os.environ[switch]
         else:
             os.environ[switch] = before
+
+
+@contextmanager
+def saving_told() -> Iterator[None]:
+    """Let a refused pickle say how a network is saved."""
+    try:
+        yield
+    except RefusedPickle as error:
+        error.hint = _MODULE_HINT
+        raise
 
 
 def _check_program(path: Path, program: Any) -> None:

@@ -1,4 +1,4 @@
-"""Running a model by PyTorch: TorchScript, `torch.export`, or weights and their code.
+"""Running a model by PyTorch: TorchScript, `torch.export`, damcli's own, or weights and code.
 
 A TorchScript file and a `torch.export` file hold a program, and running the model runs it:
 PyTorch's operators on tensors. Nothing in them is unpickled beyond tensors.
@@ -27,15 +27,9 @@ from damcli.models.batching import (
 )
 from damcli.models.checkpoints import list_tensors
 from damcli.models.network import Device, Layout
-from damcli.models.tensors import RefusedPickle
 from damcli.models.torch_arch import build, load_weights
-from damcli.models.torch_files import check_exported, kind_of, weights_only
-
-_MODULE_HINT = (
-    "load it with its own code where you trust it, and save torch.save(model.state_dict(), OUT) "
-    "for --arch package.module:factory, or the whole network: torch.jit.script(model).save(OUT), "
-    "torch.export.save, or torch.onnx.export"
-)
+from damcli.models.torch_files import check_exported, kind_of, saving_told, weights_only
+from damcli.models.trained import Trained, find_trained, rebuild
 
 
 def open_torch(
@@ -55,8 +49,11 @@ def open_torch(
     except ImportError as error:
         raise MissingExtra(f"running {path.name}", "torch") from error
     where = torch_device(torch, device)
-    kind = "weights" if path.suffix.lower() == ".safetensors" else kind_of(path)
-    if kind != "weights" and arch is not None:
+    is_plain = path.suffix.lower() == ".safetensors"
+    kind = "weights" if is_plain else kind_of(path)
+    with saving_told():
+        trained = find_trained(path) if kind == "weights" and not is_plain else None
+    if (kind != "weights" or trained is not None) and arch is not None:
         raise InputError(
             str(path),
             "is a whole model; expected saved weights for --arch",
@@ -71,15 +68,20 @@ def open_torch(
         else:
             if kind == "torchscript":
                 program = loaded(path, lambda: torch.jit.load(str(path), map_location="cpu"))
+            elif trained is not None:
+                program = rebuild(trained)
             else:
                 program, notes = _with_weights(path, arch)
             program.eval()
-            shape, dtype = (None,) * 4, _dtype_of(program)
+            shape = (None,) * 4 if trained is None else (None, *_image_shape(trained))
+            dtype = _dtype_of(program)
             arguments = _arguments(program)
         program.to(where)
     name = _input_name(path, arguments, input_name)
     # in torch channels come first, unless the user says that this model turns them
     spec = replace(spec_of_shape(path, name, shape, layout or _usual(shape)), dtype=dtype)
+    if trained is not None:
+        spec = replace(spec, preprocessing=trained.preprocessing.as_json())
     if threads is not None:
         torch.set_num_threads(threads)
     return LoadedNetwork(
@@ -150,22 +152,22 @@ def _exported(torch: Any, path: Path) -> tuple[Any, tuple[int | None, ...], str,
     return module_of(program), shape, dtype, [str(one) for one in arguments]
 
 
+def _image_shape(trained: Trained) -> tuple[int, int, int]:
+    return (trained.preprocessing.channels, *trained.preprocessing.size)
+
+
 def _with_weights(path: Path, arch: str | None) -> tuple[Any, tuple[str, ...]]:
-    try:
+    with saving_told():
         if arch is not None:
             network = build(arch)
             return network, load_weights(path, network)
         list_tensors(path)
-    except RefusedPickle as error:
-        error.hint = _MODULE_HINT
-        raise
-    else:
-        raise InputError(
-            str(path),
-            "holds weights without the network that they belong to; expected TorchScript or "
-            "torch.export, or the network's code",
-            hint="--arch package.module:factory names a callable that returns the torch.nn.Module",
-        )
+    raise InputError(
+        str(path),
+        "holds weights without the network that they belong to; expected TorchScript or "
+        "torch.export, or the network's code",
+        hint="--arch package.module:factory names a callable that returns the torch.nn.Module",
+    )
 
 
 def _dtype_of(program: Any) -> str:

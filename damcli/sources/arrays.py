@@ -97,11 +97,14 @@ class ArraySource:
         """Return the file and the number of the image in it."""
         return f"{self.origin}, image {row}"
 
+    def subject_of(self, row: int) -> str | None:
+        """Return whom an image shows."""
+        return None if self._subjects is None else str(self._subjects[row])
+
     def read(self, row: int) -> Sample:
         """Read an image; see `damcli.sources.source.ImageSource.read`."""
-        subject = None if self._subjects is None else str(self._subjects[row])
         groups = {name: str(column[row]) for name, column in self._groups.items()}
-        return Sample(_as_rgb(self._pixels[row]), subject, groups)
+        return Sample(_as_rgb(self._pixels[row]), self.subject_of(row), groups)
 
 
 def npy_source(path: Path) -> ArraySource:

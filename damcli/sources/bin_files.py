@@ -52,6 +52,9 @@ class BinSource:
         """Return the file and the number of the image in it."""
         return f"{self.origin}, image {row}"
 
+    def subject_of(self, row: int) -> None:
+        """Return None: the pairs do not say whom they show."""
+
     def read(self, row: int) -> Sample:
         """Decode an image; see `damcli.sources.source.ImageSource.read`."""
         return Sample(decode(self._images[row], self.place_of(row)), None, {})

@@ -78,11 +78,14 @@ class FileSource:
         """Return the path of an image."""
         return os.path.normpath(os.path.join(self._base, self._paths[row]))  # noqa: PTH118
 
+    def subject_of(self, row: int) -> str | None:
+        """Return whom an image shows."""
+        return None if self._subjects is None else self._subjects[row]
+
     def read(self, row: int) -> Sample:
         """Read and decode an image; see `damcli.sources.source.ImageSource.read`."""
-        subject = None if self._subjects is None else self._subjects[row]
         groups = {name: column[row] for name, column in self._groups.items()}
-        return Sample(read_image(self.place_of(row)), subject, groups)
+        return Sample(read_image(self.place_of(row)), self.subject_of(row), groups)
 
 
 def read_image(place: str) -> Image:

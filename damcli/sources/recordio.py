@@ -1,40 +1,27 @@
-"""MXNet's RecordIO, ``.rec`` with ``.idx``, without MXNet.
-
-A record is a chain of parts. A part is a word of magic, a word with its kind in the upper 3
-bits (0 whole, 1 first, 2 middle, 3 last) and its length in the lower 29, and the payload
-padded to 4 bytes. Where the magic stood in the payload the record was split and the magic
-left out. The payload is a header, ``flag, label, id, id2``, then ``flag`` more labels, then
-an image file.
-"""
+"""Images in MXNet's RecordIO, ``.rec`` with ``.idx``, without MXNet."""
 
 from __future__ import annotations
 
 import math
-import struct
 from array import array
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError, counted
 from damcli.sources.decoding import decode
+from damcli.sources.records import (
+    FETCH_HINT,
+    PART,
+    first_labels,
+    parts,
+    place_of,
+    read_record,
+    walk,
+)
 from damcli.sources.source import Sample
-from damcli.storage.tables import reading
-
-MAGIC = 0xCED7230A
-_MAGIC_BYTES = struct.pack("<I", MAGIC)
-_PART = struct.Struct("<II")
-_HEADER = struct.Struct("<IfQQ")
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_FETCH_HINT = "copy the .rec again, and its .idx, which must be that of this very file"
-
-
-class _Record(NamedTuple):
-    labels: tuple[float, ...]
-    image: bytes
 
 
 class RecordSource:
@@ -71,12 +58,27 @@ class RecordSource:
 
     def place_of(self, row: int) -> str:
         """Return the file and the key."""
-        return _place(self._path, int(self._keys[row]), int(self._offsets[row]))
+        return place_of(self._path, int(self._keys[row]), int(self._offsets[row]))
+
+    def subject_of(self, row: int) -> str:
+        """Return the first label of a record.
+
+        The first call reads the headers of all records, and no image.
+        """
+        label = float(self._labels[row])
+        if math.isnan(label):
+            offset, place = int(self._offsets[row]), self.place_of(row)
+            label = read_record(self._path, offset, place).labels[0]
+        return _subject(label)
+
+    @cached_property
+    def _labels(self) -> NDArray[np.float32]:
+        return first_labels(self._path, self._offsets)
 
     def read(self, row: int) -> Sample:
         """Read and decode an image; see `damcli.sources.source.ImageSource.read`."""
         place = self.place_of(row)
-        record = _read_record(self._path, int(self._offsets[row]), place)
+        record = read_record(self._path, int(self._offsets[row]), place)
         return Sample(decode(record.image, place), _subject(record.labels[0]), {})
 
 
@@ -101,7 +103,7 @@ def record_source(path: Path) -> RecordSource:
         _check_offsets(path, index, keys, offsets)
         notes += _check_end(path, index, keys, offsets)
     else:
-        offsets = _walk(path)
+        offsets = walk(path)
         keys = np.arange(len(offsets))
         notes.append(
             f"no {index.name} beside it: walked through its {counted(len(keys), 'record')}"
@@ -122,7 +124,7 @@ def _end_of_images(path: Path, keys: NDArray[np.int64], offsets: NDArray[np.int6
     """Return the key after the last image, where insightface's record 0 tells it."""
     if keys[0] != 0:
         return None
-    first = _read_record(path, int(offsets[0]), _place(path, 0, int(offsets[0])))
+    first = read_record(path, int(offsets[0]), place_of(path, 0, int(offsets[0])))
     tells = not first.image and len(first.labels) > 1 and math.isfinite(first.labels[0])
     return first.labels[0] if tells else None
 
@@ -138,7 +140,7 @@ def _check_count(path: Path, index: Path, found: int, end: float, *, indexed: bo
             str(path),
             f"is cut short: record 0 announces {counted(announced, 'image')}, of which {found:,} "
             "are there",
-            hint=_FETCH_HINT,
+            hint=FETCH_HINT,
         )
     return [f"{index.name} names {found:,} of the {announced:,} images that record 0 announces"]
 
@@ -177,14 +179,14 @@ def _check_offsets(
     path: Path, index: Path, keys: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> None:
     size = path.stat().st_size
-    beyond = np.flatnonzero(offsets + _PART.size > size)
+    beyond = np.flatnonzero(offsets + PART.size > size)
     if len(beyond):
         at = int(beyond[0])
         raise InputError(
-            _place(path, int(keys[at]), int(offsets[at])),
+            place_of(path, int(keys[at]), int(offsets[at])),
             f"is cut off: the file ends at {size} bytes, before {len(beyond)} of the {len(keys)} "
             f"records that {index.name} names",
-            hint=_FETCH_HINT,
+            hint=FETCH_HINT,
         )
 
 
@@ -198,85 +200,12 @@ def _check_end(
     key, offset = int(keys[last]), int(offsets[last])
     end, size = offset, path.stat().st_size
     with path.open("rb") as file:
-        for start, length in _parts(file, offset, size, _place(path, key, offset)):
+        for start, length in parts(file, offset, size, place_of(path, key, offset)):
             end = start + length + -length % 4
     if end < size:
         return [f"{size - end:,} bytes after record {key}, the last that {index.name} names"]
     return []
 
 
-def _walk(path: Path) -> NDArray[np.int64]:
-    """Find the offset of every record."""
-    offsets = array("q")
-    at, size = 0, path.stat().st_size
-    with path.open("rb") as file:
-        while at < size:
-            place = _place(path, len(offsets), at)
-            offsets.append(at)
-            for start, length in _parts(file, at, size, place):
-                at = start + length + -length % 4
-    return np.array(offsets, dtype=np.int64)
-
-
-def _parts(file: BinaryIO, at: int, size: int, place: str) -> Iterator[tuple[int, int]]:
-    """Yield where the payload of each part of a record lies, and its length."""
-    expected: tuple[int, ...] = (_WHOLE, _FIRST)
-    while True:
-        file.seek(at)
-        head = file.read(_PART.size)
-        if len(head) < _PART.size:
-            raise _cut(place, size)
-        magic, word = _PART.unpack(head)
-        kind, length = word >> 29, word & (1 << 29) - 1
-        if magic != MAGIC or kind not in expected:
-            raise InputError(
-                place,
-                f"no part of a record at offset {at}, but {head.hex(' ', -4)}; expected the magic "
-                f"{_MAGIC_BYTES.hex()} and a part of kind {' or '.join(map(str, expected))}",
-                hint=_FETCH_HINT,
-            )
-        at += _PART.size
-        if at + length > size:
-            raise _cut(place, size)
-        yield at, length
-        if kind in (_WHOLE, _LAST):
-            return
-        at += length + -length % 4
-        expected = (_MIDDLE, _LAST)
-
-
-def _cut(place: str, size: int) -> InputError:
-    return InputError(
-        place,
-        f"is cut short: the file ends at {size} bytes, within this record",
-        hint=_FETCH_HINT,
-    )
-
-
-def _read_record(path: Path, offset: int, place: str) -> _Record:
-    # opened anew each time, so that several threads may read
-    with reading(place), path.open("rb") as file:
-        size = path.stat().st_size
-        payloads = []
-        for start, length in _parts(file, offset, size, place):
-            file.seek(start)
-            payloads.append(file.read(length))
-    payload = _MAGIC_BYTES.join(payloads)
-    if len(payload) < _HEADER.size:
-        raise InputError(
-            place, f"holds {len(payload)} bytes; expected a header of {_HEADER.size} and an image"
-        )
-    flag, label, _, _ = _HEADER.unpack_from(payload)
-    end = _HEADER.size + 4 * flag
-    if end > len(payload):
-        raise InputError(place, f"says it has {flag} labels, but holds {len(payload)} bytes")
-    labels = struct.unpack_from(f"<{flag}f", payload, _HEADER.size) if flag else (label,)
-    return _Record(labels, payload[end:])
-
-
 def _subject(label: float) -> str:
     return str(int(label)) if label.is_integer() else str(label)
-
-
-def _place(path: Path, key: int, offset: int) -> str:
-    return f"{path}, record {key} (offset {offset})"

@@ -58,6 +58,16 @@ class ImageSource(Protocol):
         """Return where an image lies, for messages: a path, or a file and a number in it."""
         ...
 
+    def subject_of(self, row: int) -> str | None:
+        """Return whom an image shows, without decoding it; None where none has a subject.
+
+        Raises
+        ------
+        InputError
+            What says so is broken; the error names its place.
+        """
+        ...
+
     def read(self, row: int) -> Sample:
         """Read and decode an image.
 

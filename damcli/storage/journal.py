@@ -121,7 +121,7 @@ class Journal:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
         self._synced = time.monotonic()
         try:
-            _lock(self._file, path)
+            lock(self._file, path)
             self._end = max((r.offset + len(r.payload) for r in _scan(path)), default=0)
             self._cut()
             if self._end == 0:
@@ -182,7 +182,14 @@ class Journal:
         self.close()
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def lock(file: IO[bytes] | int, path: Path) -> None:
+    """Hold a file or folder until it is closed.
+
+    Raises
+    ------
+    UserError
+        Another process holds it.
+    """
     with suppress(ImportError):  # Windows has other locks
         import fcntl
 
