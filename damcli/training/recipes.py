@@ -46,7 +46,8 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
         One of `RECIPES`; None for `DEFAULT`.
     given
         What options and a file say. Where they give the steps, the recipe's milestones and
-        warm-up keep their place in proportion, unless they are given as well.
+        warm-up keep their place in proportion, unless they are given as well. Another head has
+        the scale and the margin of its paper.
 
     Raises
     ------
@@ -56,10 +57,12 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
     base = _recipe(recipe or DEFAULT)
     steps = given.get("steps", base.steps)
     milestones = {step * steps // base.steps for step in base.milestones} - {0}
-    scaled = {
+    scaled: dict[str, Any] = {
         "milestones": tuple(sorted(milestones)),
         "warmup": base.warmup * steps // base.steps,
     }
+    if given.get("head", base.head) != base.head:
+        scaled |= {"scale": None, "margin": None}
     return replace(base, **(scaled | dict(given)))
 
 
