@@ -1,4 +1,4 @@
-"""Embed 112 x 112 JPEGs with a network of MobileFaceNet's cost: against the bare network."""
+"""Embed 112 x 112 JPEGs with a network of a given cost: against the bare network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from damcli.sources.opening import open_source
 
 BATCH, DIM = 32, 512
 # Channels out, stride, and how often: inverted residuals as in MobileFaceNet, 0.44 GFLOP.
-STAGES = ((64, 2, 5), (128, 2, 1), (128, 1, 6), (128, 2, 1), (128, 1, 2))
+MOBILE = ((64, 2, 5), (128, 2, 1), (128, 1, 6), (128, 2, 1), (128, 1, 2))
+# Pairs of 3 x 3 convolutions as in the ResNet-50 of face recognition, 12.6 GFLOP.
+RESNET50 = ((64, 2, 3), (128, 2, 4), (256, 2, 14), (512, 2, 3))
 PREPROCESSING = Preprocessing((112, 112), "rgb", (127.5,) * 3, (127.5,) * 3)
 
 
 def main() -> None:
     """Make images and a network of random weights, and print the ratio of the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", choices=["mobile", "resnet50"], default="mobile")
     parser.add_argument("--images", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int)
@@ -34,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = write_images(folder / "faces", options.images)
-        _write_network(folder / "model.onnx")
+        _write_network(folder / "model.onnx", options.network)
         network = open_network(folder / "model.onnx")
         source = open_source(str(folder / "faces"))
         batches = [
@@ -100,12 +103,19 @@ class _Layers:
         self._add("Relu", [self.last])
         self.channels = channels
 
-    def block(self, channels: int, stride: int) -> None:
+    def inverted(self, channels: int, stride: int) -> None:
         entry, inner = self.last, 2 * self.channels
         same = stride == 1 and channels == self.channels
         self.conv(inner, 1)
         self.conv(inner, 3, stride, depthwise=True)
         self.conv(channels, 1)
+        if same:
+            self._add("Add", [self.last, entry])
+
+    def residual(self, channels: int, stride: int) -> None:
+        entry, same = self.last, stride == 1
+        self.conv(channels, 3)
+        self.conv(channels, 3, stride)
         if same:
             self._add("Add", [self.last, entry])
 
@@ -126,13 +136,17 @@ class _Layers:
         self.last = name
 
 
-def _write_network(path: Path) -> None:
+def _write_network(path: Path, kind: str) -> None:
     layers = _Layers()
-    layers.conv(64, 3, 2)
-    layers.conv(64, 3, depthwise=True)
-    for channels, stride, times in STAGES:
+    if kind == "mobile":
+        layers.conv(64, 3, 2)
+        layers.conv(64, 3, depthwise=True)
+    else:
+        layers.conv(64, 3)
+    block = layers.inverted if kind == "mobile" else layers.residual
+    for channels, stride, times in MOBILE if kind == "mobile" else RESNET50:
         for number in range(times):
-            layers.block(channels, stride if number == 0 else 1)
+            block(channels, stride if number == 0 else 1)
     layers.conv(512, 1)
     layers.head(DIM)
     taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 112, 112])

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from damcli.metrics import log_dam
     from damcli.models.opening import open_network
     from damcli.models.preprocessing import Preprocessing, resolve_preprocessing
+    from damcli.pooling.pool import Pooled, pool
     from damcli.protocols.naming import fit_ids
     from damcli.protocols.opening import open_protocol
     from damcli.protocols.pairs import read_pairs
+    from damcli.protocols.template_lists import read_templates
+    from damcli.protocols.templates import templates_by
     from damcli.scoring.all_pairs import all_pairs
     from damcli.scoring.compare import compare
     from damcli.scoring.score import score
@@ -44,6 +47,7 @@ _HOMES = {
     "Evaluation": "damcli.evaluation",
     "Lidr": "damcli.storage.lidr",
     "NearDuplicates": "damcli.anchors",
+    "Pooled": "damcli.pooling.pool",
     "Preprocessing": "damcli.models.preprocessing",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
@@ -59,13 +63,16 @@ _HOMES = {
     "open_network": "damcli.models.opening",
     "open_protocol": "damcli.protocols.opening",
     "open_source": "damcli.sources.opening",
+    "pool": "damcli.pooling.pool",
     "read_anchors": "damcli.storage.files",
     "read_calibration": "damcli.storage.calibration",
     "read_embeddings": "damcli.storage.files",
     "read_lidr": "damcli.storage.lidr",
     "read_pairs": "damcli.protocols.pairs",
+    "read_templates": "damcli.protocols.template_lists",
     "resolve_preprocessing": "damcli.models.preprocessing",
     "score": "damcli.scoring.score",
+    "templates_by": "damcli.protocols.templates",
     "write_calibration": "damcli.storage.calibration",
     "write_embeddings": "damcli.storage.hdf5",
     "write_lidr": "damcli.storage.lidr",
@@ -79,6 +86,7 @@ __all__ = [
     "Evaluation",
     "Lidr",
     "NearDuplicates",
+    "Pooled",
     "Preprocessing",
     "__version__",
     "all_pairs",
@@ -95,13 +103,16 @@ __all__ = [
     "open_network",
     "open_protocol",
     "open_source",
+    "pool",
     "read_anchors",
     "read_calibration",
     "read_embeddings",
     "read_lidr",
     "read_pairs",
+    "read_templates",
     "resolve_preprocessing",
     "score",
+    "templates_by",
     "write_calibration",
     "write_embeddings",
     "write_lidr",

@@ -33,6 +33,11 @@ class UserError(Exception):
         return self.found
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number of things for a message: ``1 image``, ``1,200 images``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class InputError(UserError):
     """An input file, or a row of it, is not what it should be.
 

@@ -20,6 +20,7 @@ class Pictures:
     """N random pictures, of which some are broken."""
 
     origin = "pictures"
+    unit = "image"
     notes: tuple[str, ...] = ()
     group_names = ("camera",)
 

@@ -117,7 +117,7 @@ from pathlib import Path
 import numpy as np
 from damcli.errors import OutputError
 from damcli.storage.embeddings import Embeddings
-from damcli.storage.foreign import write_foreign
+from damcli.storage.foreign_output import write_foreign
 from damcli.storage.hdf5 import write_embeddings
 
 target, room = Path(sys.argv[1]), int(sys.argv[2])

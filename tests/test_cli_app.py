@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+import typer
 
 from damcli import __version__
+from damcli.cli.app import app
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.hdf5 import write_embeddings
 from tests.cli import damcli, failed
@@ -55,6 +59,30 @@ def test_each_command_shows_one_real_example(command: str) -> None:
 
 def test_an_unknown_command_is_a_usage_error() -> None:
     assert damcli("scroe").code == 2
+
+
+PROGRAM: Any = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_help_shows_every_bracket_that_it_was_given(name: str) -> None:
+    """Where an extra is named, rich would take ``[torch]`` for a style and print nothing."""
+    command = PROGRAM.commands[name]
+    shown = " ".join(damcli(name, "--help").out.replace("│", " ").split())
+    texts = [command.help, *(getattr(one, "help", None) for one in command.params)]
+    for text in filter(None, texts):
+        for bracket in re.findall(r"\[[a-z]+\]", text):
+            assert bracket in shown, text
+
+
+def test_help_names_the_extras() -> None:
+    for name, extra in (
+        ("embed", "[torch]"),
+        ("embed", "[detect]"),
+        ("build-anchors", "[detect]"),
+        ("fit-lidr", "[torch]"),
+    ):
+        assert extra in damcli(name, "--help").out
 
 
 def test_the_completion_script_offers_the_commands() -> None:

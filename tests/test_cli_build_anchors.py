@@ -29,7 +29,7 @@ def test_one_sample_a_subject_by_default_and_a_count_of_the_rest(folder: Path) -
     assert sorted(found.subjects) == sorted(set(faces(20, 4).subjects))
     assert found.kind == "real-db"
     assert "1 per subject: 60 left out" in done.err
-    assert "20 are all that is left; 50,000 were asked for" in done.err
+    assert "all that is left of 50,000 asked for: 20 anchors" in done.err
     summary = json.loads(done.out)
     assert summary["anchors"] == 20
     assert summary["dropped"][0]["count"] == 60

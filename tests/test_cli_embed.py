@@ -99,12 +99,46 @@ def test_broken_images_are_warned_of_even_with_quiet(folder: Path) -> None:
     done = embed(folder, "--quiet")
     assert done.code == 0
     assert done.err.count("\n") == 1
-    assert "1 image(s) without an embedding" in done.err
+    assert "warning: 1 image without an embedding" in done.err
     assert "p1/1.png" in done.err
     with (folder / "emb.rejects.csv").open() as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["p1/1.png"]
     assert open_embeddings(folder / "emb.h5").attributes["rejects"] == 1
     failed(embed(folder, "--strict", output="strict.h5"), "p1/1.png", "--resume")
+
+
+def test_odd_images_are_warned_of_and_embedded(folder: Path) -> None:
+    for person, size in enumerate([(1, 1), (3000, 9)]):
+        Image.new("RGB", size).save(folder / "faces" / f"p{person}" / "1.png")
+    done = embed(folder, "--quiet", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert (found["embeddings"], len(found["odd"])) == (12, 2)
+    assert found["odd"][1] == {
+        "id": "p1/1.png",
+        "place": str(folder / "faces" / "p1" / "1.png"),
+        "width": 3000,
+        "height": 9,
+    }
+    assert done.err.startswith("warning: 2 images embedded, but too small or too stretched")
+    assert f"{folder}/faces/p0/1.png (1 × 1), {folder}/faces/p1/1.png (3000 × 9)\n" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_images_without_landmarks_are_told_of_before_anything_is_embedded(folder: Path) -> None:
+    points = ",".join(["1,2,7,2,4,4,2,6,6,6"])
+    with (folder / "points.csv").open("w") as file:
+        for name in ("p0/0", "p0/1", "p1/0", "p1/1", "p1/2", "p2/0", "p2/2"):
+            file.write(f"{name}.png,{points}\n")
+    done = embed(folder, "--landmarks", folder / "points.csv")
+    assert done.code == 0, done.err
+    said, *after = done.err.splitlines()
+    assert said == (
+        f"warning: 5 images of 12 without landmarks in {folder}/points.csv, which will be left "
+        "out: 'p0/2.png', 'p2/1.png', 'p3/0.png', …"
+    )
+    assert "5 images without an embedding" in "".join(after)
+    assert (folder / "emb.rejects.csv").read_text().count("has no landmarks in") == 5
 
 
 def test_pairs_of_a_bin(folder: Path) -> None:
@@ -196,7 +230,7 @@ def test_no_cuda_where_it_was_asked_for(folder: Path) -> None:
 def test_outputs_of_nan(folder: Path) -> None:
     conv_net(folder / "model.onnx")
     with patch("damcli.models.batching.LoadedNetwork.run", lambda self, x: x.mean((1, 2)) * np.nan):
-        failed(embed(folder), "none of its 12 images gives an embedding", "not finite")
+        failed(embed(folder), "no embedding comes of its 12 images", "not finite")
     assert not list(folder.glob("emb*"))
 
 
@@ -273,7 +307,7 @@ def test_two_processes_make_the_same_file(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("wrote 11 embeddings") == 1
-    assert done.stderr.count("1 image(s) without an embedding") == 1
+    assert done.stderr.count("1 image without an embedding") == 1
     one, two = read_embeddings(folder / "one.h5"), read_embeddings(folder / "two.h5")
     assert list(one.ids) == list(two.ids)
     assert (one.vectors == two.vectors).all()
@@ -292,6 +326,39 @@ def test_two_processes_make_the_same_file(folder: Path) -> None:
     assert again.returncode != 0
     assert again.stderr.count("error: ") == 1
     assert "two.h5: exists already" in again.stderr
+
+
+def test_a_preset_of_another_size_says_what_to_type(folder: Path) -> None:
+    done = embed(folder, contract=("--preset", "arcface"))
+    failed(done, "takes images of 8x9, not 112x112", "give --size 8x9, which goes before the size")
+    assert embed(folder, "--size", "8x9", contract=("--preset", "arcface")).code == 0
+
+
+def test_numbers_for_pixels_from_0_to_1_are_doubted(folder: Path) -> None:
+    for mean, std, doubted in (("0.5", "0.5", True), ("0", "1", False), ("127.5", "128", False)):
+        contract = ("--color", "rgb", "--mean", mean, "--std", std)
+        done = embed(folder, "-q", "--force", contract=contract)
+        assert done.code == 0, done.err
+        assert ("look like numbers for pixels from 0 to 1" in done.err) == doubted
+
+
+def test_paths_that_lead_nowhere_ask_for_the_root(folder: Path) -> None:
+    (folder / "list.txt").write_text("p0/0.png\np0/1.png\n")
+    model = ("--model", folder / "model.onnx", *CONTRACT)
+    done = damcli("embed", folder / "list.txt", *model, "-o", folder / "emb.h5")
+    failed(done, "no embedding comes of its 2 images", "relative to its folder, or to --root")
+
+
+def test_pairs_are_not_written_without_their_embeddings(folder: Path) -> None:
+    images = [path.read_bytes() for path in sorted((folder / "faces").glob("*/*.png"))[:2]]
+    (folder / "lfw.bin").write_bytes(pickle.dumps((images, [True])))
+    (folder / "emb.h5").write_text("precious")
+    done = damcli(
+        *("embed", folder / "lfw.bin", "--model", folder / "model.onnx", *CONTRACT),
+        *("-o", folder / "emb.h5", "--pairs", folder / "pairs.csv"),
+    )
+    failed(done, "emb.h5: exists already")
+    assert not (folder / "pairs.csv").exists()
 
 
 def test_a_file_that_is_read_is_never_written_over(folder: Path) -> None:

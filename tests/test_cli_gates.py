@@ -86,7 +86,9 @@ def test_the_file_says_what_the_threshold_is_and_what_made_the_scores(made: Path
     assert dev["tar"] == sum(g >= found["threshold"] for g in genuine) / len(genuine)
     digest = file_digest(made / "anchors.h5")
     assert found["made_with"] == {
-        **dict.fromkeys(("model", "lidr", "calibration", "cohort_size", "beta", "nes_steps")),
+        **dict.fromkeys(
+            ("model", "lidr", "calibration", "lid", "cohort_size", "beta", "nes_steps")
+        ),
         **{"anchors": digest, "k": 10, "s": 1.0, "combine": "sum", "linear": False},
     }
 

@@ -99,6 +99,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         patched.setattr(GeneratedFaces, "read", stopped)
         done = build(folder, *options)
     assert done.code == 130, done.err
+    assert "interrupted; 24 of 40 faces are kept in" in done.err
     assert "--resume" in done.err
     assert (folder / "anchors.faces.h5.partial").exists()
     assert (folder / "sheet.png").exists()  # a person sees it while the run goes on
@@ -213,11 +214,12 @@ def test_faces_that_give_no_embedding_are_counted_and_named(folder: Path) -> Non
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(GeneratedFaces, "_generate", spoilt)
         done = build(folder)
-    assert "warning: 5 image" in done.err
+    assert "warning: 5 faces without an embedding, listed in" in done.err
+    assert "images" not in done.err
     assert "face 3: NaN or infinity in the face" in done.err
     assert len(read_anchors(folder / "anchors.h5")) == 35
     assert (folder / "anchors.faces.rejects.csv").read_text().count("\n") == 6
-    assert "35 are all that is left; 40 were asked for" in done.err
+    assert "all that is left of 40 asked for: 35 anchors" in done.err
 
 
 @pytest.mark.parametrize(

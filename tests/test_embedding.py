@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from damcli.embedding import outputs
 from damcli.embedding.batches import groups_of
 from damcli.embedding.embed import embed
 from damcli.embedding.ranks import Ranks
@@ -184,7 +185,7 @@ def test_strict_ends_at_the_first_and_keeps_what_was_done(tmp_path: Path) -> Non
 
 
 def test_no_image_works(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of its 4 images .* pictures/0/é0.png: is broken"):
+    with pytest.raises(InputError, match=r"no embedding .* its 4 images; .*/é0.png: is br"):
         run(tmp_path / "emb.h5", Pictures(4, broken=range(4)))
     assert not list(tmp_path.iterdir())
 
@@ -274,6 +275,54 @@ def test_a_finished_output_is_added_to_and_thinned(tmp_path: Path) -> None:
     assert list(read_embeddings(tmp_path / "emb.h5").ids) == fewer.names
 
 
+@pytest.mark.parametrize("last", ["write_landmarks", "write_embeddings", "partials_of"])
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_end_while_the_outputs_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, existing: bool
+) -> None:
+    """Before landmarks, before the embeddings, before the journals are removed."""
+    how = {"framing": Plain(faces=1), "resume": existing}
+    pictures, output = Pictures(broken=[2, 13]), tmp_path / "emb.h5"
+    run(tmp_path / "whole.h5", pictures, framing=Plain(faces=1))
+    if existing:
+        run(output, Pictures(12), framing=Plain(faces=1))
+        pictures.broken = {15}
+        run(tmp_path / "whole.h5", pictures, framing=Plain(faces=1), force=True)
+    before = output.read_bytes() if existing else None
+    plain = getattr(outputs, last)
+
+    def stopped(*given, **more):
+        if last == "partials_of" and not (tmp_path / "emb.rejects.csv").exists():
+            return plain(*given, **more)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(outputs, last, stopped)
+        run(output, pictures, **how)
+    if last != "partials_of":
+        assert (output.read_bytes() if output.exists() else None) == before
+    with pytest.raises(OutputError, match=r"an interrupted run left emb\.h5\.partial"):
+        run(output, pictures, framing=Plain(faces=1))
+    assert run(output, pictures, framing=Plain(faces=1), resume=True).computed == 0
+    for suffix in ("h5", "rejects.csv", "landmarks.csv"):
+        written = (tmp_path / f"emb.{suffix}").read_bytes()
+        assert written == (tmp_path / f"whole.{suffix}").read_bytes()
+    assert not partials_of(output)
+
+
+def test_images_that_can_hardly_show_a_face_are_named_and_embedded(tmp_path: Path) -> None:
+    from damcli.sources.framing import WholeImage
+
+    pictures = Pictures(12)
+    images = list(pictures.images)
+    images[1], images[7] = np.ones((1, 1, 3), np.uint8), np.ones((3000, 20, 3), np.uint8)
+    pictures.images = images
+    done = run(tmp_path / "emb.h5", pictures, framing=WholeImage(SIZE))
+    assert done.written == 12
+    assert [one[2:] for one in done.odd] == [(1, 1, 1), (20, 3000, 7)]
+    assert [one.place for one in done.odd] == [pictures.place_of(1), pictures.place_of(7)]
+
+
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     interrupt(tmp_path / "emb.h5", 2)
     with pytest.raises(OutputError, match=r"an interrupted run left emb\.h5\.partial") as caught:
@@ -289,7 +338,9 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 
 OTHERS = {
-    "model_sha256 d1; expected d2": {"network": Projection(digest="d2")},
+    r"model projection.onnx \(d1\); expected model projection.onnx \(d2\)": {
+        "network": Projection(digest="d2")
+    },
     "framing as it is; expected another": {"framing": Plain("another")},
     "flip none; expected sum": {"flip": "sum"},
     "dtype float32; expected float16": {"dtype": "float16"},
@@ -316,7 +367,9 @@ def test_embeddings_of_another_origin_are_not_resumed(tmp_path: Path) -> None:
     from tests.faces import faces
 
     write_embeddings(tmp_path / "emb.h5", faces(2, 2))
-    with pytest.raises(InputError, match="was made with model_sha256 unknown"):
+    with pytest.raises(
+        InputError, match=r"with model unknown; expected model projection.onnx \(d1"
+    ):
         run(tmp_path / "emb.h5", resume=True)
 
 
@@ -370,4 +423,4 @@ def test_decoding_does_not_run_far_ahead(tmp_path: Path) -> None:
     ahead = []
     network = Projection(before=lambda batch: ahead.append(len(pictures.read_names) - 4 * batch))
     run(tmp_path / "emb.h5", pictures, network, workers=2)
-    assert max(ahead) <= 3 * 4
+    assert max(ahead) <= (2 * 2 + 1) * 4  # two shares a thread, and the batch that is run

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from damcli.errors import InputError, OutputError
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.files import open_embeddings, read_embeddings
-from damcli.storage.foreign import write_foreign
+from damcli.storage.foreign_output import write_foreign
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 SUFFIXES = [".npy", ".npz", ".parquet", ".pq", ".vectors.h5"]

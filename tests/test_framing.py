@@ -65,6 +65,28 @@ def test_the_centre_is_cut_then_resized(height, width, size, rows, columns):
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "size", "whole", "centre"),
+    [
+        (1, 1, (112, 112), True, True),
+        (15, 60, (112, 112), True, True),
+        (16, 64, (112, 112), False, False),  # a stretch of 4, exactly
+        (16, 65, (112, 112), True, False),
+        (65, 16, (112, 112), True, False),
+        (2, 3000, (112, 112), True, True),
+        (400, 99, (112, 28), False, False),  # long, as the crop is
+        (400, 99, (28, 112), True, False),
+        (8, 9, (8, 9), False, False),  # small, as the model takes it
+        (7, 9, (8, 9), True, True),
+        (64, 16, (16, 112), True, True),  # of which the centre is 2 rows
+    ],
+)
+def test_small_and_stretched_images_are_odd(height, width, size, whole, centre):
+    image = picture(0, height, width)
+    assert WholeImage(size).frame("a", "a.png", image).is_odd == whole
+    assert CentreSquare(size).frame("a", "a.png", image).is_odd == centre
+
+
 def test_they_say_what_they_do():
     assert WholeImage((112, 96)).describe() == (
         "whole image resized to 112x96, bilinear, antialiased"

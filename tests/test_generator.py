@@ -20,6 +20,7 @@ from tests.generators import (
     onnx_generator,
     script_generator,
 )
+from tests.networks import conv_net
 
 LATENTS = np.random.default_rng(1).normal(size=(5, DIM)).astype(np.float32)
 
@@ -146,9 +147,16 @@ def test_several_images_come_out(tmp_path: Path) -> None:
         pixels(path, output="faces")
 
 
+def test_a_graph_that_makes_no_images(tmp_path: Path) -> None:
+    path = conv_net(tmp_path / "net.onnx", size=(16, 16))
+    with pytest.raises(InputError, match=r"no output is an image, of: embedding \(1") as caught:
+        open_generator(path, device="cpu")
+    assert caught.value.hint == "is it a generator of images?"
+
+
 def test_what_does_not_run_says_why(tmp_path: Path) -> None:
     path = onnx_generator(tmp_path / "gan.onnx", latent=("z",))
-    with pytest.raises(InputError, match=r"does not run on a batch of 1 latents of shape \(4,\)"):
+    with pytest.raises(InputError, match=r"does not run on latents of shape \(1, 4\) "):
         pixels(path, np.zeros((5, 4), dtype=np.float32), latent=(4,))
 
 
@@ -175,6 +183,8 @@ def test_torchscript(tmp_path: Path) -> None:
         ).max()
         <= 1
     )
+    with pytest.raises(InputError, match=r"shape \(1, 9\) \(RuntimeError: mat1 and mat2 .*\); exp"):
+        open_generator(path, device="cpu", latent=(9,))
     with pytest.raises(InputError, match=r"does not tell the shape of its latent z"):
         open_generator(path, device="cpu")
     with pytest.raises(InputError, match=r"no input 'c'; expected one of: z .*psi \(number\) with"):

@@ -49,9 +49,9 @@ def test_files_that_are_no_hdf5(tmp_path):
     for name, found in {
         "text.h5": "not an HDF5 file, though its name says so",
         "empty.h5": "is empty",
-        "folder.h5": "is a folder",
+        "folder.h5": "is a folder; expected a file of embeddings",
         "missing.h5": "no such file",
-        "x" * 300 + ".h5": "cannot be read",
+        "x" * 300 + ".h5": "cannot be reached",
     }.items():
         with pytest.raises(InputError, match=found):
             open_embeddings(tmp_path / name)

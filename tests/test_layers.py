@@ -22,6 +22,7 @@ UPSTREAM = {
     "lid": {"storage"},
     "protocols": {"storage", "sources"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
+    "pooling": {"storage", "sources", "lid", "protocols", "scoring"},
     "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
     "training": {

@@ -165,6 +165,11 @@ def test_one_channel_and_plain_pixels_say_something_too():
         ({}, FACE, "m: does not state .* expected --color, --mean, --std, or a preset"),
         ({"color": "rgb", "mean": "0"}, OPEN, "expected --size, --std, or a preset"),
         ({"preset": "facenet"}, FACE, r"takes images of 112x112, not 160x160 \(preset facenet\)"),
+        (
+            {"preset": "arcface", "color": "grey"},
+            FACE,
+            "m: takes 3 channels, and images in grey have 1; expected",
+        ),
         ({"preset": "arcface", "size": "96"}, FACE, "takes images of 112x112, not 96x96"),
         (
             {"preset": "lightcnn", "size": "112"},
@@ -219,11 +224,28 @@ def test_contradictions_and_gaps(options, stated, says):
         ({"std": "1,0,1"}, "--std is '1,0,1'; expected numbers above 0"),
         ({"std": -1.0}, "--std is '-1.0'; expected numbers above 0"),
         ({"preset": "lightcnn", "mean": "1,2,3"}, "--mean has 3 values, and images in grey have 1"),
+        (
+            {"preset": "arcface", "color": "grey"},
+            "mean of --preset arcface has 3 values, and images in grey have 1; expected one",
+        ),
+        (
+            {"preset": "arcface", "color": "grey", "mean": "0"},
+            "std of --preset arcface has 3 values, and images in grey have 1; expected one",
+        ),
     ],
 )
 def test_unreadable_options(options, says):
     with pytest.raises(UserError, match=says):
         resolve_preprocessing(**options, stated=OPEN)
+
+
+def test_values_that_the_file_states_do_not_fit_another_color():
+    stated = InputSpec("x", preprocessing=PRESETS["sface"].as_json())
+    with pytest.raises(
+        UserError, match=r"^the mean of the model's file has 3 values, and"
+    ) as caught:
+        resolve_preprocessing(color="grey", stated=stated)
+    assert caught.value.hint == "say it for images in grey: --mean and --std"
 
 
 def test_missing_options_name_the_presets():

@@ -192,7 +192,12 @@ def test_files_of_two_models_are_refused_unless_allowed(tmp_path: Path) -> None:
     pairs = read_pairs(write_pairs(tmp_path / "p.csv", people))
     mine = replace(people, attributes={"model_sha256": "a" * 64})
     theirs = replace(others, attributes={**others.attributes, "model_sha256": "b" * 64})
-    with pytest.raises(InputError, match="made with model bbbbbbbbbbbb"):
+    with pytest.raises(InputError, match="made with model bbbbbbbbbbbb…; expected model aaaa"):
+        score(pairs, mine, theirs)
+    for side, name in ((mine, "r50.onnx"), (theirs, "r100.onnx")):
+        side.attributes["model_name"] = name
+    named = r"made with model r100.onnx \(b{12}…\); expected model r50.onnx \(a{12}…\), the model"
+    with pytest.raises(InputError, match=named):
         score(pairs, mine, theirs)
     assert len(frame(score(pairs, mine, theirs, allow_mixed_models=True))) == 28
     with pytest.raises(InputError, match="embeddings of dimension 8; expected 16"):

@@ -218,7 +218,7 @@ def test_a_missing_or_broken_file_shows_when_it_is_read(tmp_path):
     [
         ("", "names no image"),
         ("path,subject\n", "names no image"),
-        ("a.png,1\nb.png\n", r"row 2: 1 columns \('b\.png'\); expected 2"),
+        ("a.png,1\nb.png\n", r"row 2: 1 column \('b\.png'\); expected 2"),
         ("path,id\na.png,\n", "row 2: an empty id"),
         ("path,subject\na.png,\n", "row 2: an empty subject"),
         ("a.png,1\n,2\n", "row 2: an empty path"),
@@ -230,6 +230,8 @@ def test_a_missing_or_broken_file_shows_when_it_is_read(tmp_path):
         ("a.png,1,P,X\n", r"row 1: 'a\.png, 1, P, X' without a header"),
         ("0\t17.0\ta.png\n", r"row 1: '0, 17\.0, a\.png' without a header"),
         ("a.png 17\nb.png 17\n", r"row 1: 'a\.png 17' has columns separated by spaces"),
+        ("image;subject\na.png;P\n", r"row 1: 'image;subject' has columns separated by semicolons"),
+        ("a.png;P\nb.png;Q\n", r"row 1: 'a\.png;P' has columns separated by semicolons"),
         ("path,x,x\na.png,1,2\n", "row 1: columns path, x, x; expected each name once"),
         ('"a.png\n', "is no well-formed list"),
     ],

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damcli.errors import InputError
-from damcli.sources import recordio
+from damcli.sources import recordio, records
 from damcli.sources.opening import open_source
 from tests.images import MAGIC, picture, png, record, save, write_recordio
 
@@ -63,9 +63,9 @@ def test_payloads_come_back_whatever_magic_they_hold(payloads):
     with tempfile.TemporaryDirectory() as folder:
         path = write_recordio(Path(folder) / "a.rec", made)
         keys, offsets = recordio._read_index(path.with_suffix(".idx"))
-        np.testing.assert_array_equal(recordio._walk(path), offsets)
+        np.testing.assert_array_equal(records.walk(path), offsets)
         for key, offset in zip(keys, offsets, strict=True):
-            found = recordio._read_record(path, int(offset), "here")
+            found = records.read_record(path, int(offset), "here")
             assert found == ((key,), made[key][24:])
 
 
@@ -81,7 +81,7 @@ def test_a_file_cut_anywhere_is_refused_and_the_record_named(tmp_path):
             with pytest.raises(InputError, match=r"record \d \(offset \d+\)|holds no record"):
                 source = open_source(str(path))
                 found = [
-                    recordio._read_record(path, int(offset), source.place_of(row)).labels
+                    records.read_record(path, int(offset), source.place_of(row)).labels
                     for row, offset in enumerate(source._offsets)
                 ]
                 assert found == wanted or not indexed
@@ -90,18 +90,55 @@ def test_a_file_cut_anywhere_is_refused_and_the_record_named(tmp_path):
         (tmp_path / "a.idx").unlink(missing_ok=True)
 
 
-def test_a_cut_image_does_not_hide_the_others(tmp_path):
+def indexed(path: Path, rows: int) -> list[int]:
+    """Keep the first rows of an index; return the offsets of all."""
+    lines = path.with_suffix(".idx").read_text().splitlines(keepends=True)
+    path.with_suffix(".idx").write_text("".join(lines[:rows]))
+    return [int(line.split()[1]) for line in lines]
+
+
+def test_a_file_cut_short_is_refused_when_it_is_opened(tmp_path):
+    """A record or its header at the end is missing, whether an index names it or not."""
     path = write_recordio(tmp_path / "a.rec", INSIGHTFACE)
-    offset = int((tmp_path / "a.idx").read_text().splitlines()[3].split()[1])
-    with path.open("r+b") as file:
-        file.truncate(offset + 60)
-    with pytest.raises(InputError, match=r"record 4 .* lies beyond the end .* 2 of the 6 records"):
-        open_source(str(path))
-    (tmp_path / "a.idx").write_text("".join((tmp_path / "a.idx").read_text().splitlines(True)[:4]))
+    whole, offsets = path.read_bytes(), indexed(path, 6)
+    for end, found in (
+        (len(whole) - 5, rf"record 5 \(offset {offsets[5]}\): is cut short: the file ends at"),
+        (offsets[5] + 3, rf"record 5 \(offset {offsets[5]}\): is cut off: .* before 1 of the 6"),
+        (offsets[5], r"before 1 of the 6 records that a\.idx names"),
+        (offsets[4], r"record 4 .*: is cut off: .* before 2 of the 6"),
+    ):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match=rf"a\.rec.*{found}") as caught:
+            open_source(str(path))
+        assert "copy the .rec again" in str(caught.value.hint)
+    (tmp_path / "a.idx").unlink()
+    for end, found in (
+        (offsets[3] + 60, rf"record 3 \(offset {offsets[3]}\): is cut short"),
+        (offsets[3], "is cut short: record 0 announces 3 images, of which 2 are there"),
+    ):
+        path.write_bytes(whole[:end])
+        with pytest.raises(InputError, match=rf"a\.rec.* {found}") as caught:
+            open_source(str(path))
+        assert "copy the .rec again" in str(caught.value.hint)
+
+
+def test_what_an_index_leaves_out_is_told(tmp_path):
+    path = write_recordio(tmp_path / "a.rec", INSIGHTFACE)
+    rest = len(path.read_bytes()) - indexed(path, 3)[3]
     source = open_source(str(path))
-    with pytest.raises(InputError, match=rf"record 3 \(offset {offset}\): goes beyond the end"):
-        source.read(2)
-    np.testing.assert_array_equal(source.read(1).image, picture(2))
+    assert len(source) == 2
+    assert source.notes == (
+        f"{rest} bytes after record 2, the last that a.idx names",
+        "a.idx names 2 of the 3 images that record 0 announces",
+    )
+
+
+def test_a_count_that_a_float32_rounds_is_no_fault(tmp_path):
+    assert recordio._check_count(tmp_path, tmp_path, 2**24, 2**24 + 2.0, indexed=False) == []
+    with pytest.raises(
+        InputError, match="announces 16,777,217 images, of which 16,777,215 are there"
+    ):
+        recordio._check_count(tmp_path, tmp_path, 2**24 - 1, 2**24 + 2.0, indexed=False)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +153,7 @@ def test_a_cut_image_does_not_hide_the_others(tmp_path):
             MAGIC + struct.pack("<I", 24) + struct.pack("<IfQQ", 9, 0, 0, 0),
             "says it has 9 labels, but holds 24 bytes",
         ),
-        (MAGIC + struct.pack("<I", 32) + record([1, 2], b""), "none of its 1 records is an image"),
+        (MAGIC + struct.pack("<I", 32) + record([1, 2], b""), "no image among its 1 record$"),
     ],
 )
 def test_what_is_no_recordio(tmp_path, data, found):
@@ -133,7 +170,7 @@ def test_what_is_no_recordio(tmp_path, data, found):
         ("0\n", r"a\.idx, row 1: '0'"),
         ("0\t-8\n", r"a\.idx, row 1"),
         ("0\t99999999999999999999\n", r"a\.idx, row 1"),
-        ("0\t9999\n", r"a\.rec, record 0 \(offset 9999\): lies beyond the end"),
+        ("0\t9999\n", r"a\.rec, record 0 \(offset 9999\): is cut off: the file ends at"),
         ("", "holds no record"),
     ],
 )
@@ -218,16 +255,30 @@ def test_an_npz_with_names(tmp_path):
         ({"images": stack(0, 5, 5)}, r"an array of shape \(0, 5, 5\)"),
         ({"x": stack(4, 4), "y": [1]}, r"holds x \(4, 4\), y \(1,\); expected"),
         ({"a": stack(2, 6, 5), "b": stack(2, 6, 5)}, "holds a .*, b .*, under one of images"),
-        ({"images": stack(2, 6, 5), "id": ["x"]}, "1 ids for 2 images"),
+        ({"images": stack(2, 6, 5), "id": ["x"]}, "1 id for 2 images"),
         ({"images": stack(2, 6, 5), "id": ["x", "x"]}, "id 'x' was already given to row 1"),
         ({"images": stack(2, 6, 5), "y": [0.5, 1]}, "subject column of type float64"),
-        ({"images": np.array([[[{}]]], dtype=object)}, "not a readable .npz"),
+        ({"images": np.array([[[{}]]], dtype=object)}, "its array 'images' holds pickled Python"),
+        (
+            {"images": stack(2, 6, 5), "id": np.array(["x", None])},
+            "its array 'id' holds pickled Python objects, .*; expected names",
+        ),
     ],
 )
 def test_bad_arrays(tmp_path, arrays, found):
     np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(InputError, match=found):
         open_source(str(tmp_path / "a.npz"))
+
+
+def test_images_of_several_sizes_saved_as_objects(tmp_path):
+    ragged = np.array([stack(6, 5, 3), stack(7, 5, 3)], dtype=object)
+    np.save(tmp_path / "a.npy", ragged)
+    np.savez(tmp_path / "a.npz", images=ragged)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(InputError, match=r"holds pickled .*; expected \(N, H, W\)") as caught:
+            open_source(str(tmp_path / name))
+        assert "np.save(OUT, np.stack(images).astype(np.uint8))" in str(caught.value.hint)
 
 
 def test_bad_npy_files(tmp_path):
@@ -237,11 +288,13 @@ def test_bad_npy_files(tmp_path):
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-9])
     np.save(tmp_path / "flat.npy", np.uint8(3))
     save(tmp_path / "text.npy")
+    (tmp_path / "void.npy").touch()
     for name, found in (
         ("b.npy", "is an .npz"),
         ("cut.npy", "not a readable"),
         ("flat.npy", r"an array of shape \(\)"),
-        ("text.npy", "not a readable"),
+        ("text.npy", r"begins with b.\\x89PNG"),
+        ("void.npy", r"is empty \(0 bytes\); expected"),
     ):
         with pytest.raises(InputError, match=found):
             open_source(str(tmp_path / name))

@@ -23,6 +23,7 @@ from damcli.cli import (
     fit_lidr,
     info,
     pairs,
+    pool,
     score,
     train,
 )
@@ -49,7 +50,12 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "score": score.score,
     },
     "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
-    "Data": {"pairs": pairs.pairs, "convert": convert.convert, "info": info.info},
+    "Data": {
+        "pairs": pairs.pairs,
+        "pool": pool.pool,
+        "convert": convert.convert,
+        "info": info.info,
+    },
     "Models": {"train": train.train, "export": export.export},
     "Start here": {"demo": demo.demo},
 }

@@ -10,6 +10,7 @@ from damcli.cli import generator_options as generated
 from damcli.cli.anchor_options import FloatType, Kind
 from damcli.cli.console import Messages, command_line, print_json
 from damcli.cli.generated_anchors import check_choices, embed_generated, report_likeness
+from damcli.errors import counted
 
 if TYPE_CHECKING:
     from damcli.anchors import Dropped, NearDuplicates
@@ -211,7 +212,7 @@ def _report(
     output: Path,
     messages: Messages,
 ) -> None:
-    messages.say(f"{source.origin}: {len(source):,} embeddings of dimension {source.dim}")
+    messages.say(f"{source.origin}: {counted(len(source), 'embedding')} of dimension {source.dim}")
     for drop in dropped:
         first = ", ".join(f"'{name}'" for name in drop.first)
         named = f" (first: {first})" if drop.count else ""
@@ -219,8 +220,8 @@ def _report(
     if near is not None:
         messages.say("  the evaluation set was looked at for this, which the anchors record")
     if len(anchors) < size:
-        messages.say(f"  {len(anchors):,} are all that is left; {size:,} were asked for")
-    messages.say(f"wrote {len(anchors):,} {anchors.kind} anchors to {output}")
+        messages.say(f"  all that is left of {size:,} asked for: {counted(len(anchors), 'anchor')}")
+    messages.say(f"wrote {counted(len(anchors), f'{anchors.kind} anchor')} to {output}")
 
 
 def _summary(anchors: Anchors, dropped: list[Dropped], output: Path) -> dict[str, Any]:

@@ -70,7 +70,12 @@ def convert(
     from damcli.storage.atomic import check_writable
     from damcli.storage.embeddings import check_unique
     from damcli.storage.files import open_embeddings
-    from damcli.storage.foreign import check_layout, is_vectors_h5, lost_columns, write_foreign
+    from damcli.storage.foreign_output import (
+        check_layout,
+        is_vectors_h5,
+        lost_columns,
+        write_foreign,
+    )
     from damcli.storage.hdf5 import OWN_SUFFIXES, write_embeddings
     from damcli.storage.provenance import commands
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from damcli.cli.console import Messages
+from damcli.errors import OutputError
 
 if TYPE_CHECKING:
     from damcli.storage.anchors import Anchors
     from damcli.storage.embeddings import Embeddings
 
+EMBEDDINGS, ANCHORS = "emb.h5", "anchors.h5"
 NEXT_STEPS = """\
 These people are easy to tell apart, and DAM makes no difference that the intervals would
 show. Where faces crowd together it does: examples/crowded_faces.py in the repository.
@@ -36,6 +38,9 @@ def demo(
         ),
     ] = None,
     resamples: Annotated[int, typer.Option(min=0, help="Of the 95 % intervals.")] = 1000,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files in the folder to keep.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Run the real pipeline on real faces, offline: anchors, LIDs, scores, the table.
@@ -46,6 +51,8 @@ def demo(
     from damcli.reports.tables import print_report
 
     messages = Messages(quiet=quiet)
+    if keep is not None:
+        _make_folder(keep, force=force)
     faces = damcli.read_embeddings(Path(__file__).parent.parent / "data" / "demo.h5")
     used_as = faces.groups["set"]
     test = faces.take((used_as == "test").nonzero()[0])
@@ -56,19 +63,33 @@ def demo(
         f"{faces.attributes['model_name']}; {len(anchors):,} anchors of other people"
     )
     if keep is not None:
-        _keep(keep, test, anchors, messages)
+        _keep(keep, test, anchors, messages, force=force)
     scores = damcli.score(damcli.all_pairs(test), test, anchors)
     print_report(damcli.evaluate(scores.matches(), resamples=resamples))
     print(f"\n{NEXT_STEPS}")
 
 
-def _keep(folder: Path, test: Embeddings, anchors: Anchors, messages: Messages) -> None:
+def _make_folder(folder: Path, *, force: bool) -> None:
+    from damcli.storage.atomic import check_writable
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be made a folder ({error.strerror})",
+            hint="name a folder, or a new one in a folder you may write to: --keep FOLDER",
+        ) from error
+    for name in (EMBEDDINGS, ANCHORS):
+        check_writable(folder / name, force=force)
+
+
+def _keep(
+    folder: Path, test: Embeddings, anchors: Anchors, messages: Messages, *, force: bool
+) -> None:
     import damcli
 
-    folder.mkdir(parents=True, exist_ok=True)
-    damcli.write_embeddings(folder / "emb.h5", test)
-    damcli.write_embeddings(folder / "anchors.h5", anchors)
+    damcli.write_embeddings(folder / EMBEDDINGS, test, force=force)
+    damcli.write_embeddings(folder / ANCHORS, anchors, force=force)
     messages.say(
-        f"the same by hand: damcli score --all-pairs -e {folder / 'emb.h5'} "
-        f"-a {folder / 'anchors.h5'}"
+        f"the same by hand: damcli score --all-pairs -e {folder / EMBEDDINGS} -a {folder / ANCHORS}"
     )

@@ -50,7 +50,10 @@ def embed(
     model: Annotated[
         Path,
         typer.Option(
-            "--model", "-m", help=".onnx, .pt, .pt2, .pth, .safetensors; or a run of damcli train."
+            "--model",
+            "-m",
+            help=".onnx, or PyTorch's .pt, .pt2, .pth, .safetensors (extra \\[torch]); or a run "
+            "of damcli train.",
         ),
     ],
     output: Annotated[
@@ -76,7 +79,8 @@ def embed(
         Path | None, typer.Option(help="Align by these: id,x1,y1,…,x5,y5 lines.")
     ] = None,
     detector: Annotated[
-        Path | None, typer.Option(help="Find the faces with this YuNet .onnx and align them.")
+        Path | None,
+        typer.Option(help="Find faces by this YuNet .onnx, align them (extra \\[detect])."),
     ] = None,
     crop: Annotated[
         Crop | None, typer.Option(help="center: the middle; none: the whole image, resized.")
@@ -157,8 +161,8 @@ def embed(
         check_ways(job, check, seed, flip.value, as_json=as_json, messages=messages)
         return
     assert output is not None
-    if pairs is not None:
-        _write_pairs(source, pairs, force=force or resume, is_first=job.ranks.is_first)
+    if pairs is not None and job.ranks.is_first:
+        _write_pairs(source, pairs, output, resume=resume, force=force)
     run_job(
         job,
         output,
@@ -202,8 +206,9 @@ def _refuse_own_inputs(output: Path, source: str, landmarks: Path | None) -> Non
     Outputs(output).refuse_as_inputs([Path(source), *([] if landmarks is None else [landmarks])])
 
 
-def _write_pairs(source: str, pairs: Path, *, force: bool, is_first: bool) -> None:
+def _write_pairs(source: str, pairs: Path, output: Path, *, resume: bool, force: bool) -> None:
+    from damcli.embedding.outputs import Outputs
     from damcli.sources.bin_files import read_bin_pairs, write_bin_pairs
 
-    if is_first:
-        write_bin_pairs(pairs, read_bin_pairs(Path(source)), force=force)
+    Outputs(output).check(resume=resume, force=force)  # or pairs would be left without embeddings
+    write_bin_pairs(pairs, read_bin_pairs(Path(source)), force=resume or force)

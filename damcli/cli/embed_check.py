@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from damcli.cli.console import Messages, print_json
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 
 if TYPE_CHECKING:
     from damcli.cli.embed_run import Job
@@ -28,7 +28,8 @@ def check_ways(
     if drawn.rejects:
         first = drawn.rejects[0]
         messages.warn(
-            f"{len(drawn.rejects):,} images left out, the first {first.place}: {first.reason}"
+            f"{counted(len(drawn.rejects), 'image')} left out, the first {first.place}: "
+            f"{first.reason}"
         )
     if (drawn.images == drawn.images[..., :1]).all():
         messages.warn("these images are grey, so the order of the channels cannot show")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from damcli.cli.console import STDOUT, Advance, Messages, command_line, print_json, usage_error
-from damcli.errors import Interrupted
+from damcli.cli.embed_report import first_names, report, summary
+from damcli.errors import Interrupted, counted
 
 if TYPE_CHECKING:
-    from damcli.embedding.embed import Embedded
     from damcli.embedding.ranks import Ranks
     from damcli.embedding.run import Progress
     from damcli.models.network import Network
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from damcli.sources.framing import Framing
     from damcli.sources.source import ImageSource
 
-_NAMED = 3  # how many of a kind a message names
+
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Model:
     std: str | None
     layout: Any
 
-    def open(self) -> tuple[Network, Preprocessing]:
+    def open(self, warn: Warn) -> tuple[Network, Preprocessing]:
         """Load it, and settle how its images are prepared."""
         from damcli.models.opening import open_network
         from damcli.models.preprocessing import parse_size, resolve_preprocessing
@@ -72,6 +72,11 @@ class Model:
             stated=network.input,
             origin=str(self.path),
         )
+        if preprocessing.seems_for_0_to_1:
+            warn(
+                f"{_shown(preprocessing)} look like numbers for pixels from 0 to 1, and here they "
+                "go from 0 to 255; if so, give both times 255"
+            )
         return network, preprocessing
 
     def about(self) -> dict[str, str]:
@@ -91,7 +96,9 @@ class Framings(NamedTuple):
     detector: Path | None
     center: bool | None
 
-    def open(self, size: tuple[int, int], source: ImageSource) -> tuple[Framing, dict[str, str]]:
+    def open(
+        self, size: tuple[int, int], source: ImageSource, warn: Warn
+    ) -> tuple[Framing, dict[str, str]]:
         """Return the framing, and what to record of its files."""
         from damcli.sources.alignment import AlignByLandmarks
         from damcli.sources.detection import AlignByDetector
@@ -101,7 +108,12 @@ class Framings(NamedTuple):
 
         if self.landmarks is not None:
             known = read_landmarks(self.landmarks)
-            known.check(source.id_of(row) for row in range(len(source)))
+            without = known.check(source.id_of(row) for row in range(len(source)))
+            if without:
+                warn(
+                    f"{counted(len(without), 'image')} of {len(source):,} without landmarks in "
+                    f"{self.landmarks}, which will be left out: {first_names(without)}"
+                )
             return AlignByLandmarks(size, known), {"landmarks_sha256": file_digest(self.landmarks)}
         if self.detector is not None:
             framing = AlignByDetector(size, self.detector)
@@ -126,6 +138,11 @@ class Job:
     ranks: Ranks
 
 
+def warn_once(ranks: Ranks, messages: Messages) -> Warn:
+    """Let only the first of several processes warn."""
+    return messages.warn if ranks.is_first else lambda text: None
+
+
 def open_job(
     name: str, model: Model, framings: Framings, *, root: Path | None, messages: Messages
 ) -> Job:
@@ -138,12 +155,15 @@ def open_job(
     if name == STDOUT and ranks.size > 1:
         raise usage_error("- cannot be read by several processes: put the list into a file")
     source = open_source(name, root=root, listed=sys.stdin if name == STDOUT else None)
-    network, preprocessing = model.open()
-    framing, digests = framings.open(preprocessing.size, source)
+    warn = warn_once(ranks, messages)
+    network, preprocessing = model.open(warn)
+    framing, digests = framings.open(preprocessing.size, source, warn)
     if ranks.is_first:
         for note in (*getattr(source, "notes", ()), *network.notes):
             messages.say(note)
-        messages.say(f"{len(source):,} images from {name}; {network.name} on {network.runtime}")
+        messages.say(
+            f"{counted(len(source), 'image')} from {name}; {network.name} on {network.runtime}"
+        )
         messages.say(f"images: {framing.describe()}; {_shown(preprocessing)}")
     return Job(source, network, preprocessing, framing, {**model.about(), **digests}, ranks)
 
@@ -161,7 +181,8 @@ def run_job(job: Job, output: Path, messages: Messages, *, as_json: bool, **opti
 
     with ExitStack() as stack:
         stack.enter_context(_terminable())
-        bar = _Bar(stack, messages if job.ranks.is_first else Messages(quiet=True))
+        said = messages if job.ranks.is_first else Messages(quiet=True)
+        bar = _Bar(stack, said, f"{job.source.unit}s")
         try:
             done = embed(
                 job.source,
@@ -177,25 +198,26 @@ def run_job(job: Job, output: Path, messages: Messages, *, as_json: bool, **opti
             )
         except KeyboardInterrupt:
             stack.close()
-            raise _interrupted(output, len(job.source), job.ranks) from None
+            raise _interrupted(output, job) from None
     if job.ranks.is_first:
-        _report(done, messages)
+        report(done, job.source.unit, messages)
         if as_json:
-            print_json("embed", _summary(done))
+            print_json("embed", summary(done))
 
 
 class _Bar:
     """Shows progress on a bar that appears when the work to do is known."""
 
-    def __init__(self, stack: ExitStack, messages: Messages) -> None:
+    def __init__(self, stack: ExitStack, messages: Messages, things: str) -> None:
         self._stack = stack
         self._messages = messages
+        self._things = things
         self._advance: Advance | None = None
         self._done = 0
 
     def __call__(self, now: Progress) -> None:
         if self._advance is None:
-            bar = self._messages.progress("embedding", now.total, "images")
+            bar = self._messages.progress("embedding", now.total, self._things)
             self._advance = self._stack.enter_context(bar)
         self._advance(now.done - self._done, f"embedding, {now.rejected:,} rejected")
         self._done = now.done
@@ -215,54 +237,14 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupted(output: Path, images: int, ranks: Ranks) -> BaseException:
+def _interrupted(output: Path, job: Job) -> BaseException:
     from damcli.storage.partial import PartialFile, partials_of
 
-    if not ranks.is_first:
+    if not job.ranks.is_first:
         return SystemExit(1)
     kept = sum(len(PartialFile(path)) for path in partials_of(output))
     return Interrupted(
-        f"interrupted; {kept:,} of {images:,} images are kept in {output}.partial",
+        f"interrupted; {kept:,} of {counted(len(job.source), job.source.unit)} are kept in "
+        f"{output}.partial",
         hint="go on with the same command and --resume",
     )
-
-
-def _report(done: Embedded, messages: Messages) -> None:
-    rejects = done.rejects
-    if rejects:
-        first = "; ".join(f"{one.place}: {one.reason}" for one in rejects[:_NAMED])
-        more = "; …" if len(rejects) > _NAMED else ""
-        messages.warn(
-            f"{len(rejects):,} image(s) without an embedding, listed in "
-            f"{done.output.with_suffix('.rejects.csv')}: {first}{more}"
-        )
-    if done.several_faces:
-        first = ", ".join(f"'{name}'" for name in done.several_faces[:_NAMED])
-        more = ", …" if len(done.several_faces) > _NAMED else ""
-        messages.warn(
-            f"{len(done.several_faces):,} images show several faces, of which the largest was "
-            f"taken: {first}{more}"
-        )
-    before = done.written - done.computed
-    kept = f", {before:,} of them from before" if before else ""
-    dropped = f"; {done.dropped:,} of images no longer there were dropped" if done.dropped else ""
-    rate = f" at {done.computed / done.seconds:,.0f} images/s" if done.computed else ""
-    messages.say(
-        f"wrote {done.written:,} embeddings of dimension {done.dim} to {done.output}"
-        f"{rate}{kept}{dropped}"
-    )
-
-
-def _summary(done: Embedded) -> dict[str, Any]:
-    return {
-        "output": os.fspath(done.output),
-        "embeddings": done.written,
-        "dim": done.dim,
-        "computed": done.computed,
-        "dropped": done.dropped,
-        "seconds": done.seconds,
-        "rejects": [
-            {"id": one.id, "place": one.place, "reason": one.reason} for one in done.rejects
-        ],
-        "several_faces": list(done.several_faces),
-    }

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from damcli.cli.anchor_options import Kind
 from damcli.cli.console import Messages, usage_error
 from damcli.cli.embed import Crop
-from damcli.cli.embed_run import Framings, Job, Model, run_job
+from damcli.cli.embed_run import Framings, Job, Model, run_job, warn_once
 from damcli.cli.generator_options import Color, GeneratorChoices
+from damcli.errors import counted
 
 if TYPE_CHECKING:
     from damcli.embedding.generated import GeneratedFaces
@@ -106,13 +107,16 @@ def embed_generated(
     said = messages if ranks.is_first else Messages(quiet=True)
     sheet = _sheet_to_write(chosen, force, said) if ranks.is_first else None
     model = _model(chosen)
-    network, preprocessing = model.open()
+    warn = warn_once(ranks, messages)
+    network, preprocessing = model.open(warn)
     source = _open_faces(chosen, size, seed)
     centre = None if chosen.crop is None else chosen.crop is Crop.CENTER
-    framing, digests = Framings(None, chosen.detector, centre).open(preprocessing.size, source)
+    framing, digests = Framings(None, chosen.detector, centre).open(
+        preprocessing.size, source, warn
+    )
     for note in (*source.notes, *network.notes):
         said.say(note)
-    said.say(f"{size:,} faces for {network.name}: {framing.describe()}")
+    said.say(f"{counted(size, 'face')} for {network.name}: {framing.describe()}")
     drawn = None
     if sheet is not None:
         faces = chosen.sheet_faces or SHEET_FACES

@@ -16,6 +16,13 @@ class Combine(StrEnum):
     PRODUCT = "product"
 
 
+class LidOf(StrEnum):
+    """Whose LIDs are taken."""
+
+    OWN = "own"
+    POOLED = "pooled"
+
+
 EmbeddingsFile = Annotated[
     Path, typer.Option("--embeddings", "-e", help="Embeddings of the probes.")
 ]

@@ -61,12 +61,16 @@ def fit(
     pairs: OfficialPairs, sides: dict[str, Any], skip_missing: bool, messages: Messages
 ) -> FittedPairs:
     """Put the embeddings' ids into the pairs; say by which rule, and what has none."""
-    from damcli.protocols.naming import fit_ids, missing_text
+    from damcli.protocols.naming import fit_ids, missing_text, needs_pooling
 
     embeddings, gallery = sides["embeddings"], sides["gallery"]
     fitted = fit_ids(pairs, embeddings, gallery, skip_missing=skip_missing)
     for naming, side in _sides(fitted, embeddings, gallery):
         messages.say(f"{fitted.unit} found in {side.origin} by {naming.rule}")
+        if needs_pooling(pairs, side):
+            messages.warn(
+                f"{side.origin} does not say that it was pooled; expected {fitted.unit}, not images"
+            )
         if naming.missing:
             messages.warn(f"{fitted.origin}: {missing_text(naming, fitted.unit, side)}")
     return fitted

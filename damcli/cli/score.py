@@ -23,7 +23,7 @@ from damcli.cli.console import (
     print_evaluation,
     usage_error,
 )
-from damcli.cli.pair_options import Combine
+from damcli.cli.pair_options import Combine, LidOf
 from damcli.cli.protocol_options import (
     ProtocolOption,
     RootOption,
@@ -44,7 +44,13 @@ from damcli.cli.score_output import (
     tell_left_out,
     write_and_match,
 )
-from damcli.cli.sides import check_lid_options, check_pair_options, read_sides, source_of
+from damcli.cli.sides import (
+    check_lid_options,
+    check_pair_options,
+    pooled_from,
+    read_sides,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from damcli.protocols.pairs import PairList, PairSource
@@ -71,6 +77,10 @@ def score(
     lidr: Annotated[
         Path | None, typer.Option(help="Fitted regressor instead of anchors: DAM-L.")
     ] = None,
+    lid: Annotated[
+        LidOf,
+        typer.Option(help="Of the embeddings, or those stored with templates by damcli pool."),
+    ] = LidOf.OWN,
     all_pairs: shared.AllPairsOption = False,
     protocol: ProtocolOption = None,
     root: RootOption = None,
@@ -131,7 +141,10 @@ def score(
         ways="a pair list, --all-pairs or --protocol",
     )
     check_protocol_options(protocol, root)
-    check_lid_options(anchors, lidr, k, s, product=combine is Combine.PRODUCT, linear=linear)
+    pooled = lid is LidOf.POOLED
+    check_lid_options(
+        *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, linear=linear, pooled=pooled
+    )
     check_calibration_options(calibration, probability, prior)
     from damcli.storage.embeddings import MODEL_DIGEST
     from damcli.storage.threshold import read_threshold
@@ -147,25 +160,27 @@ def score(
         raise usage_error("--probability adds a column to the scores: say where with -o")
     sides = read_sides(embeddings, gallery, anchors, lidr, k, s, messages)
     fitted = None if official is None else fit(official, sides, skip_missing, messages)
-    source = source_of(sides, k, s)
+    source = source_of(sides, k, s, lid.value)
     calibrated = None if calibration is None else read_for(calibration, prior)
     settings = {
         "k": None if source is None else source.k,
         "s": None if source is None else source.s,
         "combine": None if source is None else combine.value,
         "linear": None if source is None else linear,
+        **({"lid": lid.value} if pooled else {}),
         **settings_of(calibrated),
         **about_protocol(protocol, fitted),
     }
     model = {"model": sides["embeddings"].attributes.get(MODEL_DIGEST)}
     digests = digests_of(sides, pairs=pairs, calibration=calibration, threshold=threshold)
-    digests |= pairs_digest(fitted)
+    digests |= pairs_digest(fitted) | pooled_from(source)
     if given is not None:
         operating_points.check_given(given, {**digests, **settings, **model}, messages)
     scores = _score(
         fitted or listed,
         sides,
         messages,
+        lid=lid.value,
         k=k,
         s=s,
         combine=combine.value,

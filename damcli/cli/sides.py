@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from damcli.cli.console import STDOUT, Messages, usage_error
 
 if TYPE_CHECKING:
+    from damcli.lid.pooled import LidOf
     from damcli.lid.source import LidSource
 
 
@@ -19,12 +20,13 @@ def check_lid_options(
     *,
     product: bool = False,
     linear: bool = False,
+    pooled: bool = False,
 ) -> None:
     """Refuse options about LIDs that do not go together, before any file is read."""
     if anchors is not None and lidr is not None:
         raise usage_error("--anchors and --lidr exclude each other: LIDs come from one of them")
     check_scale(s)
-    if anchors is None and lidr is None:
+    if anchors is None and lidr is None and not pooled:
         asked = {"-k": k is not None, "-s": s is not None, "--linear": linear}
         asked["--combine product"] = product
         for option, given in asked.items():
@@ -84,11 +86,20 @@ def read_sides(
     return sides
 
 
-def source_of(sides: dict[str, Any], k: int | None, s: float | None) -> LidSource | None:
+def source_of(
+    sides: dict[str, Any], k: int | None, s: float | None, lid: LidOf = "own"
+) -> LidSource | None:
     """Return where LIDs come from."""
-    from damcli.lid.source import lid_source
+    from damcli.lid.pooled import lid_of
 
-    return lid_source(sides["anchors"], sides["lidr"], k=k, s=s)
+    return lid_of(lid, sides["embeddings"], sides["anchors"], sides["lidr"], k=k, s=s)
+
+
+def pooled_from(source: LidSource | None) -> dict[str, str | None]:
+    """Return the SHA-256, by its role, of what pooled LIDs were taken from."""
+    known = {} if source is None else source.describe()
+    pooled, _, role = str(known.get("source")).partition(" ")
+    return {role: known["sha256"]} if pooled == "pooled" else {}
 
 
 def tell_anchors(found: Any, k: int, messages: Messages) -> None:

@@ -18,6 +18,8 @@ from damcli.sources.framing import Framing
 from damcli.sources.source import Image, ImageSource
 from damcli.storage.embeddings import Rows
 
+_SHARE = 8  # images that a thread takes at once
+
 
 class Reject(NamedTuple):
     """An image that gave no embedding."""
@@ -27,6 +29,19 @@ class Reject(NamedTuple):
     """Where it lies."""
     reason: str
     """What was wrong."""
+    row: int
+    """In its source, counted from 0."""
+
+
+class Odd(NamedTuple):
+    """An image that is embedded, though its crop can hardly show a face."""
+
+    id: str
+    place: str
+    """Where it lies."""
+    width: int
+    """In pixels."""
+    height: int
     row: int
     """In its source, counted from 0."""
 
@@ -42,6 +57,7 @@ class Ready(NamedTuple):
     groups: Mapping[str, str]
     landmarks: NDArray[np.float32] | None
     faces: int | None
+    odd: Odd | None
 
 
 class Batch(NamedTuple):
@@ -102,26 +118,28 @@ def batches(
     Yields
     ------
     iterator of Batch
-        At most two batches, or a few images a thread, wait in memory.
+        At most two batches, or two shares a thread, wait in memory.
     """
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     assembler = ThreadPoolExecutor(1, thread_name_prefix="assemble")
 
-    def submit(rows: Rows) -> Future[Batch]:
-        images = [decoders.submit(_prepare, source, framing, int(row)) for row in rows]
-        return assembler.submit(_assemble, images, preprocessing)
+    def submit(rows: Rows) -> tuple[int, Future[Batch]]:
+        # several at a time: handing a single small image to a thread costs half its decoding
+        shares = np.array_split(rows, -(-len(rows) // _SHARE))
+        images = [decoders.submit(_prepare, source, framing, share) for share in shares]
+        return len(shares), assembler.submit(_assemble, images, preprocessing)
 
     def run() -> Iterator[Batch]:
         left = iter(groups)
-        waiting = deque((len(rows), submit(rows)) for rows in islice(left, 2))
+        waiting = deque(submit(rows) for rows in islice(left, 2))
         while waiting:
             _, batch = waiting.popleft()
             done = batch.result()
-            while len(waiting) < 2 or sum(size for size, _ in waiting) < 2 * workers:
+            while len(waiting) < 2 or sum(shares for shares, _ in waiting) < 2 * workers:
                 following = next(left, None)
                 if following is None:
                     break
-                waiting.append((len(following), submit(following)))
+                waiting.append(submit(following))
             yield done
 
     try:
@@ -131,13 +149,18 @@ def batches(
         assembler.shutdown(cancel_futures=True)
 
 
-def _prepare(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
+def _prepare(source: ImageSource, framing: Framing, rows: Rows) -> list[Ready | Reject]:
+    return [_prepare_one(source, framing, int(row)) for row in rows]
+
+
+def _prepare_one(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
     name, place = source.id_of(row), source.place_of(row)
     try:
         sample = source.read(row)
         framed = framing.frame(name, place, sample.image)
     except InputError as error:
         return Reject(name, place, error.found, row)
+    height, width = sample.image.shape[:2]
     return Ready(
         row,
         name,
@@ -147,11 +170,12 @@ def _prepare(source: ImageSource, framing: Framing, row: int) -> Ready | Reject:
         sample.groups,
         framed.landmarks,
         framed.faces,
+        Odd(name, place, width, height, row) if framed.is_odd else None,
     )
 
 
-def _assemble(images: list[Future[Ready | Reject]], preprocessing: Preprocessing) -> Batch:
-    done = [image.result() for image in images]
+def _assemble(images: list[Future[list[Ready | Reject]]], preprocessing: Preprocessing) -> Batch:
+    done = [image for share in images for image in share.result()]
     ready = [one for one in done if isinstance(one, Ready)]
     pixels = np.empty(0, dtype=np.float32)
     if ready:

@@ -8,17 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from damcli.embedding.batches import Reject, batches, groups_of
+from damcli.embedding.batches import Odd, Reject, batches, groups_of
 from damcli.embedding.kept import FILE_TERMS, Kept, columns_of
 from damcli.embedding.outputs import Outputs
 from damcli.embedding.ranks import Ranks
 from damcli.embedding.run import Flip, Progress, Run
-from damcli.errors import InputError, OutputError, UserError
+from damcli.errors import InputError, OutputError, UserError, counted
 from damcli.models.network import Network
 from damcli.models.preprocessing import Preprocessing
 from damcli.sources.framing import Framing, WholeImage
 from damcli.sources.source import ImageSource
-from damcli.storage.embeddings import MODEL_DIGEST, as_names, check_unique
+from damcli.storage.embeddings import MODEL_DIGEST, MODEL_NAME, as_names, check_unique
 from damcli.storage.partial import PartialWriter, partial_path
 
 FLIPS: tuple[Flip, ...] = ("none", "sum", "concat")
@@ -45,6 +45,9 @@ class Embedded:
         The images that gave no embedding.
     several_faces
         The ids of the images on which several faces were found.
+    odd
+        The images that this run has embedded though they are so small or so stretched that
+        they can hardly show a face; see `damcli.sources.framing`.
     seconds
         From the first image to the last.
     """
@@ -56,6 +59,7 @@ class Embedded:
     dropped: int
     rejects: tuple[Reject, ...]
     several_faces: tuple[str, ...]
+    odd: tuple[Odd, ...]
     seconds: float
 
 
@@ -143,6 +147,7 @@ def embed(
     framing = framing or WholeImage(preprocessing.size)
     contract = {
         MODEL_DIGEST: network.digest,
+        MODEL_NAME: network.name,
         "preprocessing": preprocessing.as_json(),
         "framing": framing.describe(),
         "flip": flip,
@@ -154,7 +159,7 @@ def embed(
     check_unique(ids, source.origin)
 
     def begin() -> Kept:
-        target.check(resume=resume, force=force)
+        target.begin(resume=resume, force=force)
         return target.open(contract, resume=resume)
 
     before = team.first(begin)
@@ -170,15 +175,16 @@ def embed(
         batches(source, framing, preprocessing, groups, workers=threads) as ready,
     ):
         run.over(ready, sum(len(rows) for rows in groups), keep)
-    shares = team.gather((run.computed, run.rejects))
-    rejects = sorted((one for _, part in shares for one in part), key=lambda one: one.row)
+    shares = team.gather((run.computed, run.rejects, run.odd))
+    rejects = sorted((one for _, part, _ in shares for one in part), key=lambda one: one.row)
+    odd = sorted((one for _, _, part in shares for one in part), key=lambda one: one.row)
     kept = target.open(contract, resume=resume)
     places = kept.rows_of(ids)
     rows = places[places >= 0]
     team.gather(None)  # nobody removes a journal before all have read it
     if team.is_first:
         _check_complete(source, target.embeddings, len(rows), rejects)
-        facts = {"model_name": network.name, "runtime": network.runtime, "source": source.origin}
+        facts = {"runtime": network.runtime, "source": source.origin}
         facts |= {term: text for term, text in contract.items() if term not in FILE_TERMS}
         facts |= {} if command is None else {"command": command}
         target.write(kept, rows, dtype=dtype, rejects=rejects, facts=facts)
@@ -186,10 +192,11 @@ def embed(
         output=target.embeddings,
         written=len(rows),
         dim=kept.dim,
-        computed=sum(computed for computed, _ in shares),
+        computed=sum(computed for computed, _, _ in shares),
         dropped=kept.count - len(rows),
         rejects=tuple(rejects),
         several_faces=tuple(kept.ids[rows[kept.faces[rows] > 1]]),
+        odd=tuple(odd),
         seconds=run.seconds,
     )
 
@@ -199,16 +206,18 @@ def _check_complete(
 ) -> None:
     if written + len(rejects) < len(source):
         raise OutputError(
-            f"{output}: {written + len(rejects):,} of {len(source):,} images are accounted for; "
-            "expected all of them",
-            hint="let all processes write to one folder, and see the same images",
+            f"{output}: {written + len(rejects):,} of {counted(len(source), source.unit)} are "
+            "accounted for; expected all of them",
+            hint=f"let all processes write to one folder, and see the same {source.unit}s",
         )
     if not written:
         raise InputError(
             source.origin,
-            f"none of its {len(source):,} images gives an embedding; the first is "
+            f"no embedding comes of its {counted(len(source), source.unit)}; the first is "
             f"{rejects[0].place}: {rejects[0].reason}",
-            hint="is it the right model, and are these the right images?",
+            hint="the paths of a list are relative to its folder, or to --root"
+            if rejects[0].reason.startswith("no such file")
+            else f"is it the right model, and are these the right {source.unit}s?",
         )
 
 

@@ -80,6 +80,7 @@ class GeneratedFaces:
         An option is out of its range, or the first faces contradict the stated range.
     """
 
+    unit = "face"
     has_subjects = False
     group_names: tuple[str, ...] = ()
 

@@ -11,9 +11,18 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.sources.landmarks import read_landmarks
-from damcli.storage.embeddings import Embeddings, Names, Rows, Vectors, as_names
+from damcli.storage.embeddings import (
+    MODEL_DIGEST,
+    MODEL_NAME,
+    Embeddings,
+    Names,
+    Rows,
+    Vectors,
+    as_names,
+)
 from damcli.storage.files import EmbeddingFile
 from damcli.storage.partial import UNKNOWN_FACES, Contract, PartialFile, partials_of
+from damcli.storage.space import model_in_words
 
 FILE_TERMS = ("dtype", "columns")
 """Terms of the contract that a finished file shows by what it is."""
@@ -199,15 +208,24 @@ def check_contract(origin: str, found: Contract, wanted: Contract) -> None:
         A term differs; the message says which.
     """
     for term, value in wanted.items():
-        if found.get(term) != value:
+        if found.get(term) != value and term != MODEL_NAME:
             raise InputError(
                 origin,
-                f"was made with {term} {found.get(term, 'unknown')}; expected {value}",
+                f"was made with {_in_words(term, found)}; expected "
+                f"{_in_words(term, wanted).removeprefix(f'{term} ')}",
                 hint="give the model and the options of that run, or start over with --force",
             )
-    for term in found.keys() - wanted.keys():
+    for term in found.keys() - wanted.keys() - {MODEL_NAME}:
         raise InputError(
             origin,
             f"was made with {term} {found[term]}; expected none",
             hint="give the model and the options of that run, or start over with --force",
         )
+
+
+def _in_words(term: str, contract: Contract) -> str:
+    if term == MODEL_DIGEST:
+        return model_in_words(contract)
+    value = contract.get(term, "unknown")
+    is_long = term.endswith("_sha256") and len(value) > 12
+    return f"{term} {value[:12]}…" if is_long else f"{term} {value}"

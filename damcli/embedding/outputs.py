@@ -63,24 +63,27 @@ class Outputs:
                 )
 
     def check(self, *, resume: bool, force: bool) -> None:
-        """Refuse what would be lost, or could not be written; with force, start over.
+        """Refuse what would be lost, or could not be written.
 
         Raises
         ------
         OutputError
             An output is there, whole or in part, and neither option says what to do.
         """
-        for path in self.all:
-            check_writable(path, force=resume or force)
         partials = partials_of(self.embeddings)
-        if force:
-            for path in partials:
-                path.unlink()
-        elif partials and not resume:
+        if partials and not (resume or force):  # its lists may be there already
             raise OutputError(
                 f"{self.embeddings}: an interrupted run left {partials[0].name}",
                 hint="go on where it stopped with --resume, or start over with --force",
             )
+        for path in self.all:
+            check_writable(path, force=resume or force)
+
+    def begin(self, *, resume: bool, force: bool) -> None:
+        """Check, and with force start over; raises as `check` does."""
+        self.check(resume=resume, force=force)
+        if force:
+            self._remove_journals()
 
     def open(self, contract: Contract, *, resume: bool) -> Kept:
         """Open what earlier runs have kept.
@@ -111,6 +114,10 @@ class Outputs:
     ) -> None:
         """Write everything, in the order of the rows, and remove the journals.
 
+        The lists come first, the embeddings after them, and the journals go last: where there
+        are embeddings of a run, what belongs to them is there, and while there are journals a
+        run that goes on writes all of it again.
+
         Parameters
         ----------
         kept
@@ -133,6 +140,9 @@ class Outputs:
             )
         kept.attributes.update(facts, rejects=len(rejects))
         write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True)
+        self._remove_journals()
+
+    def _remove_journals(self) -> None:
         for path in partials_of(self.embeddings):
             path.unlink()
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from damcli.embedding.batches import Batch, Ready, Reject
+from damcli.embedding.batches import Batch, Odd, Ready, Reject
 from damcli.errors import InputError
 from damcli.models.network import Layout, Network
 from damcli.storage.embeddings import Vectors, as_names
@@ -61,6 +61,7 @@ class Run:
         self._progress = progress
         self.computed = 0
         self.rejects: list[Reject] = []
+        self.odd: list[Odd] = []
         self.seconds = 0.0
 
     def over(self, batches: Iterable[Batch], total: int, keep: PartialWriter) -> None:
@@ -79,6 +80,7 @@ class Run:
             if ready:
                 keep.append(_piece(ready, vectors))
             self.computed += len(ready)
+            self.odd += [one.odd for one in ready if one.odd is not None]
             self.seconds = time.monotonic() - start
             self._tell(total)
 

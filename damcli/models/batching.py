@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +120,7 @@ def with_size(spec: InputSpec, size: tuple[int, int] | None, path: Path) -> Inpu
             str(path),
             f"takes images of {wanted[0]}x{wanted[1]}, not {height}x{width}; expected the same "
             "size",
-            hint=f"give --size {wanted[0]}x{wanted[1]}, or leave it out",
+            hint=f"give --size {wanted[0]}x{wanted[1]}, which goes before the size of a preset",
         )
     return replace(spec, height=height, width=width)
 
@@ -208,9 +209,16 @@ def digest_of(path: Path, beside: Iterable[Path] = ()) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of what an exception says, with its type where it says nothing."""
+    """Return what an exception says in one line, with its type where it says nothing.
+
+    That is the first line; of a TorchScript program's it is the last, behind its code.
+    """
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    behind_code = any(line.startswith("Traceback of TorchScript") for line in lines)
+    said = re.sub(r"^\w+(Error|Exception): ", "", lines[-1]) if behind_code else lines[0]
+    return said.strip().rstrip(".")
 
 
 def _sha256(path: Path) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
 from damcli.models.pytorch import list_torch
-from damcli.models.tensors import StoredTensor, refused_pickle
+from damcli.models.tensors import RefusedPickle, StoredTensor
 
 _SAFETENSORS_FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _ONNX_FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
@@ -69,9 +69,17 @@ def read_tensor(path: Path, tensor: StoredTensor) -> NDArray[np.float32]:
 
 def require_file(path: Path, what: str) -> None:
     """Raise unless the path is a file with something in it."""
-    if not path.exists():
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise InputError(
+            str(path),
+            f"cannot be reached ({error.strerror}); expected {what}",
+            hint="check the name, and that you may enter its folder",
+        ) from error
+    if not is_there:
         raise InputError(str(path), f"no such file; expected {what}")
-    if not path.is_file():
+    if not is_file:
         raise InputError(str(path), f"is not a file; expected {what}")
     if path.stat().st_size == 0:
         raise InputError(str(path), f"is empty (0 bytes); expected {what}")
@@ -173,7 +181,7 @@ def _list_npy(path: Path) -> list[StoredTensor]:
     with path.open("rb") as file:
         shape, dtype = _array_header(file)
     if dtype.hasobject:
-        raise refused_pickle(path)
+        raise RefusedPickle(path)
     # mapping it compares the size that the header claims with the file's, before any memory
     load = partial(np.lib.format.open_memmap, path, mode="r")
     return [StoredTensor(path.stem, shape, dtype.name, load)]

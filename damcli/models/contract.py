@@ -49,6 +49,11 @@ class Preprocessing:
         """3, or 1 where the model sees grey."""
         return channels_of(self.color)
 
+    @property
+    def seems_for_0_to_1(self) -> bool:
+        """Whether mean and std are such as belong to pixels from 0 to 1, not from 0 to 255."""
+        return 0 < max(self.mean) <= 1 and max(self.std) <= 1
+
     def apply(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn (B, H, W, 3) uint8 RGB images into what the model takes, float32."""
         planes = _planes(images, self.color)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
+from damcli.models.batching import reason_of
 from damcli.models.program import GraphInput, Program, filled, listing
 
 GeneratedColor = Literal["rgb", "bgr"]
@@ -147,12 +148,13 @@ class Generator:
         try:
             return self._program.run(feeds)
         except Exception as error:  # each runtime raises its own, and says what it lacks
-            reason = " ".join(str(error).split())[:300]
+            reason = reason_of(error)[:300]
             raise InputError(
                 self.origin,
-                f"does not run on a batch of {count} latents of shape {self.latent_shape} "
+                f"does not run on latents of shape {(count, *self.latent_shape)} "
                 f"({type(error).__name__}: {reason}); expected one image a latent",
-                hint="check --latent and --generator-input against the generator's documentation",
+                hint="is it a generator? if so, check --latent and --generator-input against its "
+                "documentation",
             ) from error
 
     def _images(self, outputs: dict[str, NDArray[Any]], count: int) -> NDArray[Any]:
@@ -167,10 +169,11 @@ class Generator:
         images = [_channels_last(value) for value in pool.values() if _is_image(value, count)]
         if len(images) == 1:
             return images[0]
+        found = f"{len(images)} outputs are colour images" if images else "no output is an image"
         raise InputError(
             self.origin,
-            f"{len(images)} outputs are colour images, of: {named} for a batch of {count}; "
-            "expected one of shape (batch, 3, height, width) or (batch, height, width, 3)",
+            f"{found}, of: {named} for a batch of {count}; expected one of shape "
+            "(batch, 3, height, width) or (batch, height, width, 3)",
             hint="name it: --generator-output NAME" if images else "is it a generator of images?",
         )
 

@@ -89,7 +89,8 @@ def resolve_preprocessing(
     known |= _turned(known, given["color"])
     known |= {name: value for name, value in given.items() if value is not None}
     _require(origin, known)
-    settled = _settled(known)
+    _agree_on_channels(origin, known["color"], stated, preset if color is None else None)
+    settled = _settled(known, {name: _said_by(name, given, preset) for name in ("mean", "std")})
     _agree_on_shape(origin, settled, stated, preset)
     if stated.dtype == "uint8" and {*settled.mean, *settled.std} != {0.0, 1.0}:
         raise InputError(
@@ -189,7 +190,14 @@ def _require(origin: str, known: dict[str, Any]) -> None:
     )
 
 
-def _settled(known: dict[str, Any]) -> Preprocessing:
+def _said_by(name: str, given: dict[str, Any], preset: str | None) -> str:
+    """Name what a value comes from, as the subject of a sentence."""
+    if given[name] is not None:
+        return f"--{name}"
+    return f"the {name} of the model's file" if preset is None else f"{name} of --preset {preset}"
+
+
+def _settled(known: dict[str, Any], said_by: dict[str, str]) -> Preprocessing:
     channels = channels_of(known["color"])
     values: dict[str, Values] = {}
     for name in ("mean", "std"):
@@ -198,13 +206,25 @@ def _settled(known: dict[str, Any]) -> Preprocessing:
             numbers *= channels
         if len(numbers) != channels:
             raise UserError(
-                f"--{name} has {len(numbers)} values, and images in {known['color']} have "
-                f"{channels} channels; expected one value, or one a channel"
+                f"{said_by[name]} has {len(numbers)} values, and images in {known['color']} have "
+                f"{channels}; expected one value, or one a channel",
+                hint=f"say it for images in {known['color']}: --mean and --std",
             )
         values[name] = numbers
     return Preprocessing(
         known["size"], known["color"], values["mean"], values["std"], known["layout"]
     )
+
+
+def _agree_on_channels(origin: str, color: Color, stated: InputSpec, preset: str | None) -> None:
+    channels, by_preset = channels_of(color), "" if preset is None else f" (preset {preset})"
+    if stated.channels not in (None, channels):
+        raise InputError(
+            origin,
+            f"takes {stated.channels} channels, and images in {color} have {channels}{by_preset}; "
+            "expected the same number",
+            hint="--color grey goes with 1 channel, rgb and bgr with 3",
+        )
 
 
 def _agree_on_shape(
@@ -219,13 +239,6 @@ def _agree_on_shape(
             f"takes images of {shown(wanted)}, not {shown(settled.size)}{by_preset}; expected "
             "the same size",
             hint=f"give --size {shown(wanted)}, if the rest of the preprocessing is right",
-        )
-    if stated.channels not in (None, settled.channels):
-        raise InputError(
-            origin,
-            f"takes {stated.channels} channels, and images in {settled.color} have "
-            f"{settled.channels}{by_preset}; expected the same number",
-            hint="--color grey goes with 1 channel, rgb and bgr with 3",
         )
     if stated.layout not in (None, settled.layout):
         raise InputError(

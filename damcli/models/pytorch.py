@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from damcli.errors import InputError, MissingExtra
-from damcli.models.tensors import StoredTensor, refused_pickle
+from damcli.models.tensors import RefusedPickle, StoredTensor
 
 
 def list_torch(path: Path) -> list[StoredTensor]:
@@ -59,7 +59,7 @@ def load_plain(path: Path) -> Any:
     except Exception as error:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
-            raise refused_pickle(path, f" ({refused[1]})") from error
+            raise RefusedPickle(path, f" ({refused[1]})") from error
         if "TorchScript" in str(error):
             raise InputError(
                 str(path),

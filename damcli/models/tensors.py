@@ -40,11 +40,13 @@ class StoredTensor:
     load: Callable[[], NDArray[Any]] = field(repr=False)
 
 
-def refused_pickle(path: Path, which: str = "") -> InputError:
-    """Make the error for a file that only unpickling could read; ``which`` names the object."""
-    return InputError(
-        str(path),
-        f"holds pickled Python objects{which}, and damcli refuses to run code from a "
-        "checkpoint; expected plain tensors only",
-        hint=_PICKLE_HINT,
-    )
+class RefusedPickle(InputError):  # noqa: N818 - reads as what it is
+    """A file that only unpickling could read; ``which`` names the object in it."""
+
+    def __init__(self, path: Path, which: str = "") -> None:
+        super().__init__(
+            str(path),
+            f"holds pickled Python objects{which}, and damcli refuses to run code from a "
+            "checkpoint; expected plain tensors only",
+            hint=_PICKLE_HINT,
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from damcli.errors import InputError
-from damcli.models.tensors import refused_pickle
+from damcli.models.tensors import RefusedPickle
 
 Kind = Literal["torchscript", "exported", "weights"]
 
@@ -28,6 +28,12 @@ _OPERATORS = re.compile(
 _EXPRESSION = re.compile(
     r"(?>[A-Z][A-Za-z0-9_]*|[a-z]+=(True|False)|'[a-z]+\d+'|[a-z]+\d+|and|or|not|int_oo|oo"
     r"|\d+(\.\d+)?|[()\s+\-*/%,<>=!~&|])*"
+)
+
+_MODULE_HINT = (
+    "load it with its own code where you trust it, and save torch.save(model.state_dict(), OUT) "
+    "for --arch package.module:factory, or the whole network: torch.jit.script(model).save(OUT), "
+    "torch.export.save, or torch.onnx.export"
 )
 
 
@@ -72,7 +78,7 @@ def check_exported(path: Path) -> None:
         )
     for name in names:
         if "custom_obj" in name or "opaque_obj" in name:
-            raise refused_pickle(path, f" ({name})")
+            raise RefusedPickle(path, f" ({name})")
         if name.startswith("data/aotinductor"):
             raise InputError(
                 str(path),
@@ -101,6 +107,16 @@ def weights_only() -> Iterator[None]:
             del os.environ[switch]
         else:
             os.environ[switch] = before
+
+
+@contextmanager
+def saving_told() -> Iterator[None]:
+    """Let a refused pickle say how a network is saved."""
+    try:
+        yield
+    except RefusedPickle as error:
+        error.hint = _MODULE_HINT
+        raise
 
 
 def _check_program(path: Path, program: Any) -> None:

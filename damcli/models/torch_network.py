@@ -25,9 +25,10 @@ from damcli.models.batching import (
     spec_of_shape,
     with_size,
 )
+from damcli.models.checkpoints import list_tensors
 from damcli.models.network import Device, Layout
 from damcli.models.torch_arch import build, load_weights
-from damcli.models.torch_files import check_exported, kind_of, weights_only
+from damcli.models.torch_files import check_exported, kind_of, saving_told, weights_only
 from damcli.models.trained import Trained, find_trained, rebuild
 
 
@@ -50,7 +51,8 @@ def open_torch(
     where = torch_device(torch, device)
     is_plain = path.suffix.lower() == ".safetensors"
     kind = "weights" if is_plain else kind_of(path)
-    trained = find_trained(path) if kind == "weights" and not is_plain else None
+    with saving_told():
+        trained = find_trained(path) if kind == "weights" and not is_plain else None
     if (kind != "weights" or trained is not None) and arch is not None:
         raise InputError(
             str(path),
@@ -155,15 +157,17 @@ def _image_shape(trained: Trained) -> tuple[int, int, int]:
 
 
 def _with_weights(path: Path, arch: str | None) -> tuple[Any, tuple[str, ...]]:
-    if arch is None:
-        raise InputError(
-            str(path),
-            "holds weights without the network that they belong to; expected TorchScript or "
-            "torch.export, or the network's code",
-            hint="--arch package.module:factory names a callable that returns the torch.nn.Module",
-        )
-    network = build(arch)
-    return network, load_weights(path, network)
+    with saving_told():
+        if arch is not None:
+            network = build(arch)
+            return network, load_weights(path, network)
+        list_tensors(path)
+    raise InputError(
+        str(path),
+        "holds weights without the network that they belong to; expected TorchScript or "
+        "torch.export, or the network's code",
+        hint="--arch package.module:factory names a callable that returns the torch.nn.Module",
+    )
 
 
 def _dtype_of(program: Any) -> str:

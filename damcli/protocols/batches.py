@@ -50,6 +50,8 @@ class TextTable:
     path
         The file, or ``-`` for stdin, which is copied to a temporary file first, so that
         it can be read twice.
+    expected
+        What its rows should be, for messages.
 
     Attributes
     ----------
@@ -57,15 +59,16 @@ class TextTable:
         The cells of the first row; the column names of a Parquet file.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, expected: str = "probe_id,reference_id[,label]") -> None:
         self.origin = "stdin" if path == STDIN else path
+        self._expected = expected
         self._copy = _copy_of_stdin() if path == STDIN else None
         self._path = Path(path)
         self.is_parquet = self._path.suffix.lower() in _PARQUET
         if self._copy is not None:
             weakref.finalize(self, self._copy.close)
         else:
-            _require_file(self._path)
+            _require_file(self._path, expected)
         self.first = self._parquet_names() if self.is_parquet else self._first_line()
 
     def batches(self, names: tuple[str, ...], *, skip_first: bool) -> Iterator[Batch]:
@@ -128,7 +131,7 @@ class TextTable:
         lines = io.StringIO(text, newline=None)
         found = next(((n, line) for n, line in enumerate(lines) if line.strip()), None)
         if found is None:
-            raise InputError(self.origin, "is empty; expected rows probe_id,reference_id[,label]")
+            raise InputError(self.origin, f"is empty; expected rows {self._expected}")
         self._lead, line = found
         line = line.rstrip("\n")
         self._separator: str = next((mark for mark in (",", "\t") if mark in line), " ")
@@ -267,11 +270,11 @@ def _uneven(origin: str, row: Any, width: int, first: int) -> InputError:
     )
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, expected: str) -> None:
     if not path.exists():
         raise InputError(str(path), "no such file", hint="check the name")
     if path.is_dir():
-        raise InputError(str(path), "is a folder; expected a list of pairs")
+        raise InputError(str(path), f"is a folder; expected a file of rows {expected}")
 
 
 def _copy_of_stdin() -> BinaryIO:

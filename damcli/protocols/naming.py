@@ -11,11 +11,15 @@ from damcli.errors import InputError
 from damcli.protocols.official import IdKind, OfficialPairs
 from damcli.protocols.pairs import Coded, PairChunk
 from damcli.sources.decoding import IMAGE_SUFFIXES
-from damcli.storage.embeddings import Embeddings
+from damcli.storage.embeddings import POOLED, Embeddings
 
 _SUFFIXES = (*IMAGE_SUFFIXES, ".wav", ".flac", ".m4a")
 _SHOWN = 3
 WHOLE = "whole ids"
+_POOLED_UNITS = {
+    "templates": "damcli pool emb.h5 --templates ijbc_face_tid_mid.txt -o templates.h5",
+    "videos": "damcli pool emb.h5 --by video -o videos.h5",
+}
 
 
 @dataclass(frozen=True)
@@ -183,11 +187,22 @@ def missing_text(naming: Naming, unit: str, side: Embeddings) -> str:
     )
 
 
+def needs_pooling(pairs: OfficialPairs, side: Embeddings) -> bool:
+    """Whether a protocol asks for templates or videos of a file that does not say it holds any."""
+    return pairs.unit in _POOLED_UNITS and POOLED not in side.attributes
+
+
+def _hint(pairs: OfficialPairs, naming: Naming, side: Embeddings) -> str:
+    looks = f"its ids look like '{side.ids[0]}'"
+    if needs_pooling(pairs, side) and not naming.names:
+        return f"{looks}: if they are of images, pool them: {_POOLED_UNITS[pairs.unit]}"
+    return f"{looks}; leave such pairs out, counted and named, with --skip-missing"
+
+
 def _require_all(pairs: OfficialPairs, naming: Naming, side: Embeddings) -> None:
     if naming.missing:
         raise InputError(
             pairs.origin,
             missing_text(naming, pairs.unit, side),
-            hint=f"its ids look like '{side.ids[0]}'; leave such pairs out, counted and named, "
-            "with --skip-missing",
+            hint=_hint(pairs, naming, side),
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError, UserError
+from damcli.errors import InputError, UserError, counted
 from damcli.protocols.from_subjects import genuine_pairs
 from damcli.scoring.matches import UNKNOWN, MatchChunk
 from damcli.scoring.scorer import Scorer
@@ -48,7 +48,9 @@ class AllPairs:
             _subjects(self.probes), _subjects(self.references)
         )
         if not len(self):
-            raise UserError(f"{probes.origin} makes no pairs: it holds {len(probes)} embedding(s)")
+            raise UserError(
+                f"{probes.origin} makes no pairs: it holds {counted(len(probes), 'embedding')}"
+            )
 
     def __len__(self) -> int:
         return self._total - self._same_id
@@ -145,9 +147,9 @@ class AllPairScores:
 
     def impostors(self) -> Iterator[MatchChunk]:
         """Yield the impostor pairs, a block of the score matrix at a time."""
-        for rows, columns, counted in self.pairs.blocks():
+        for rows, columns, taken in self.pairs.blocks():
             differ = self.pairs.probe_codes[rows, None] != self.pairs.reference_codes[None, columns]
-            probe, reference = np.nonzero(counted & differ)
+            probe, reference = np.nonzero(taken & differ)
             if len(probe):
                 scores = [block[probe, reference] for block in self.scorer.block(rows, columns)]
                 yield self._chunk(np.array(scores), probe + rows.start, reference + columns.start)
@@ -166,8 +168,8 @@ class AllPairScores:
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield all pairs with their labels, for writing."""
-        for rows, columns, counted in self.pairs.blocks():
-            probe, reference = np.nonzero(counted)
+        for rows, columns, taken in self.pairs.blocks():
+            probe, reference = np.nonzero(taken)
             if not len(probe):
                 continue
             scores = [block[probe, reference] for block in self.scorer.block(rows, columns)]

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
-from damcli.lid.source import AnchorLid, LidSource, lid_source
+from damcli.lid.pooled import LidOf, lid_of
+from damcli.lid.source import AnchorLid, LidSource
 from damcli.metrics.dam import Combination
 from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
@@ -139,6 +140,7 @@ def score(
     *,
     lidr: Lidr | None = None,
     gallery: Embeddings | None = None,
+    lid: LidOf = "own",
     k: int | None = None,
     s: float | None = None,
     combine: Combination = "sum",
@@ -166,6 +168,9 @@ def score(
         What predicts the LIDs instead of anchors (DAM-L). With neither: cosine alone.
     gallery
         Where the references stand.
+    lid
+        ``own`` LIDs, of the very embeddings; or ``pooled`` ones, which `damcli.pool` stored with
+        templates: anchors, lidr, k and s may then be left out, and are checked where given.
     k, s
         Neighbours (>= 1) and scale (> 0) of the LID; 10 and 1 unless the lidr has others.
     combine
@@ -209,7 +214,7 @@ def score(
         pairs.probes is not embeddings or pairs.references is not references
     ):
         raise UserError("all pairs of other embeddings; expected those that are to be scored")
-    source = lid_source(anchors, lidr, k=k, s=s)
+    source = lid_of(lid, embeddings, anchors, lidr, k=k, s=s)
     for other in (gallery, source):
         if other is not None:
             check_same_space(embeddings, other, allow_mixed_models=allow_mixed_models)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.source import Image, Sample
 from damcli.storage.embeddings import Names, as_names, check_unique, named
 from damcli.storage.foreign import read_id_list
@@ -20,6 +22,10 @@ _SUBJECTS = (*SUBJECT_NAMES, "y", "target", "targets")
 _CHANNELS = (1, 3, 4)
 _SHAPES = "(N, H, W) or (N, H, W, 1|3|4), uint8"
 _HINT_BYTES = "for pixels from 0 to 1, save (255 * x).round().astype(np.uint8)"
+_HINT_OBJECTS = (
+    "save them as one array of one type: images resized to one size, "
+    "np.save(OUT, np.stack(images).astype(np.uint8)), which is (N, H, W, 3)"
+)
 _HINT_NAMES = "save names as a str array: np.savez(..., id=np.array(ids, dtype=str))"
 
 
@@ -47,6 +53,8 @@ class ArraySource:
         id stands twice.
     """
 
+    unit = "image"
+
     def __init__(
         self,
         origin: str,
@@ -61,11 +69,10 @@ class ArraySource:
         self._subjects = subjects
         self._groups = dict(groups or {})
         self._width = len(str(len(pixels) - 1))
-        for what, column in [("ids", ids), ("subjects", subjects), *self._groups.items()]:
+        for what, column in [("id", ids), ("subject", subjects), *self._groups.items()]:
             if column is not None and len(column) != len(pixels):
-                raise InputError(
-                    origin, f"{len(column)} {what} for {len(pixels)} images; expected as many"
-                )
+                found = f"{counted(len(column), what)} for {counted(len(pixels), 'image')}"
+                raise InputError(origin, f"{found}; expected as many")
         if ids is not None:
             check_unique(ids, origin)
 
@@ -112,7 +119,11 @@ def npy_source(path: Path) -> ArraySource:
         It is damaged, holds objects, or is not as `ArraySource` wants it.
     """
     origin = str(path)
-    with reading(origin, "not a readable .npy of numbers", hint=_HINT_BYTES):
+    with (
+        reading(origin, "not a readable .npy of numbers", hint=_HINT_BYTES),
+        _objects_refused(origin, "it", _SHAPES, _HINT_OBJECTS),
+    ):
+        _check_magic(path)
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(pixels, np.ndarray):
             raise InputError(origin, "is an .npz, though its name says .npy")
@@ -124,6 +135,19 @@ def npy_source(path: Path) -> ArraySource:
     if subjects is not None:
         subjects = named(subjects, "subject", str(listed))
     return ArraySource(origin, pixels, ids, subjects)
+
+
+def _check_magic(path: Path) -> None:
+    """Refuse what is no array; numpy would take it for a pickle, and advise to load that."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start[:2] != b"PK" and start != b"\x93NUMPY":
+        raise InputError(
+            str(path),
+            (f"begins with {start!r}, which no .npy does" if start else "is empty (0 bytes)")
+            + "; expected what np.save writes",
+            hint=_HINT_BYTES,
+        )
 
 
 def npz_source(path: Path) -> ArraySource:
@@ -143,7 +167,7 @@ def npz_source(path: Path) -> ArraySource:
         path.open("rb") as file,
         np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
     ):
-        arrays = {name: np.asarray(archive[name]) for name in archive.files}
+        arrays = {name: _array(archive, name, origin) for name in archive.files}
     names = list(arrays)
     ids, subjects = (
         None if (name := find_column(names, known)) is None else named(arrays[name], what, origin)
@@ -151,6 +175,28 @@ def npz_source(path: Path) -> ArraySource:
     )
     groups = {group: as_names(arrays[name]) for name, group in group_columns(names).items()}
     return ArraySource(origin, _images(arrays, origin), ids, subjects, groups)
+
+
+def _array(archive: Any, name: str, origin: str) -> NDArray[Any]:
+    is_column = name in (*ID_NAMES, *_SUBJECTS) or name in group_columns([name])
+    expected = ("names", _HINT_NAMES) if is_column else (_SHAPES, _HINT_OBJECTS)
+    with _objects_refused(origin, f"its array '{name}'", *expected):
+        return np.asarray(archive[name])
+
+
+@contextmanager
+def _objects_refused(origin: str, what: str, expected: str, hint: str) -> Iterator[None]:
+    """Say so where numpy will not read an array of Python objects, which are pickled."""
+    try:
+        yield
+    except ValueError as error:
+        if not re.search("Object arrays|Python objects", str(error)):
+            raise
+        raise InputError(
+            origin,
+            f"{what} holds pickled Python objects, which damcli does not load; expected {expected}",
+            hint=hint,
+        ) from error
 
 
 def _images(arrays: Mapping[str, NDArray[Any]], origin: str) -> NDArray[Any]:
@@ -162,6 +208,7 @@ def _images(arrays: Mapping[str, NDArray[Any]], origin: str) -> NDArray[Any]:
             origin,
             f"holds {listed or 'nothing'}; expected {_SHAPES}, under one of "
             f"{', '.join(IMAGE_NAMES)}",
+            hint="name them so: np.savez(OUT, images=pixels)",
         )
     return arrays[name]
 

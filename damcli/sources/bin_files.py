@@ -32,6 +32,7 @@ class BinSource:
     Its ids are numbers of at least six digits, from 0. Pair i is of images 2i and 2i + 1.
     """
 
+    unit = "image"
     has_subjects = False
     group_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -61,10 +61,10 @@ class AlignByDetector:
         except Exception as error:
             if isinstance(error, MissingExtra):
                 raise
-            said = " ".join(str(error).split())
+            # what OpenCV says are lines of its own source
             raise InputError(
                 str(model),
-                f"cannot be run as a face detector ({said}); expected a YuNet model in ONNX",
+                "OpenCV cannot run it as a face detector; expected a YuNet model in ONNX",
                 hint="such as face_detection_yunet_2023mar.onnx of OpenCV's model zoo",
             ) from error
 

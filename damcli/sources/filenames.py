@@ -37,6 +37,8 @@ class FileSource:
         What the user should hear of.
     """
 
+    unit = "image"
+
     def __init__(
         self,
         origin: str,

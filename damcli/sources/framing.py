@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 
 from damcli.sources.source import Image
 
+SMALLEST_SIDE = 16
+"""Pixels; an image with a shorter side is odd, unless the model takes such images."""
+LARGEST_STRETCH = 4
+"""How much more an image may be resized along one axis than along the other."""
+
 
 class Framed(NamedTuple):
     """The crop of one image."""
@@ -18,6 +23,8 @@ class Framed(NamedTuple):
     """(5, 2), x and y in pixels of the whole image, where they were detected here."""
     faces: int | None = None
     """How many faces were detected, where that was looked for."""
+    is_odd: bool = False
+    """Whether the image is so small or so stretched that the crop can hardly show a face."""
 
 
 class Framing(Protocol):
@@ -77,7 +84,12 @@ class WholeImage:
 
     def frame(self, sample_id: str, place: str, image: Image) -> Framed:
         """Cut one image; see `Framing.frame`."""
-        return Framed(resize(image, self.size))
+        (height, width), (tall, wide) = image.shape[:2], self.size
+        stretch = (height * wide) / (width * tall)
+        stretched = not 1 / LARGEST_STRETCH <= stretch <= LARGEST_STRETCH
+        return Framed(
+            resize(image, self.size), is_odd=stretched or is_small(image.shape[:2], self.size)
+        )
 
 
 class CentreSquare:
@@ -105,7 +117,13 @@ class CentreSquare:
         scale = min(height / self.size[0], width / self.size[1])
         tall, wide = (max(1, round(scale * side)) for side in self.size)
         top, left = (height - tall) // 2, (width - wide) // 2
-        return Framed(resize(image[top : top + tall, left : left + wide], self.size))
+        part = image[top : top + tall, left : left + wide]
+        return Framed(resize(part, self.size), is_odd=is_small(part.shape[:2], self.size))
+
+
+def is_small(pixels: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Tell whether a part of an image is too small for a crop; both as height and width."""
+    return any(side < min(SMALLEST_SIDE, wanted) for side, wanted in zip(pixels, size, strict=True))
 
 
 def resize(image: Image, size: tuple[int, int]) -> Image:

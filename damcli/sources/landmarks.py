@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.lines import lines_of
 from damcli.storage.tables import ID_NAMES, reading
 
@@ -69,8 +69,13 @@ class Landmarks:
         row = self.row_of(sample_id)
         return None if row is None else self.points[row]
 
-    def check(self, sample_ids: Iterable[str]) -> None:
+    def check(self, sample_ids: Iterable[str]) -> list[str]:
         """Refuse to give one row of landmarks to two images of the same file name.
+
+        Returns
+        -------
+        list of str
+            The images that have no landmarks here.
 
         Raises
         ------
@@ -78,9 +83,12 @@ class Landmarks:
             It would, or no image at all has landmarks.
         """
         taken: dict[int, str] = {}
+        without = []
         for name in sample_ids:
             row = self.row_of(name)
-            if row is not None and (other := taken.setdefault(row, name)) != name:
+            if row is None:
+                without.append(name)
+            elif (other := taken.setdefault(row, name)) != name:
                 raise InputError(
                     self.origin,
                     f"'{self.ids[row]}' fits two images by the file name, '{other}' and '{name}'",
@@ -92,6 +100,7 @@ class Landmarks:
                 f"none of its {len(self)} ids, such as '{self.ids[0]}', is that of an image",
                 hint="its first column must hold the ids of the images, or their file names",
             )
+        return without
 
     @cached_property
     def _named(self) -> dict[str, int]:
@@ -161,7 +170,10 @@ def _columns_of(first: list[str], origin: str, row: int) -> _Columns:
         return _from_header([re.sub(r"[\W_]", "", cell.lower()) for cell in first], origin, row)
     if width not in (11, 12):
         raise InputError(
-            origin, f"{width} columns; expected 11 or 12: {_WHAT}", row=row, hint=_ORDER_HINT
+            origin,
+            f"{counted(width, 'column')}; expected 11 or 12: {_WHAT}",
+            row=row,
+            hint=_ORDER_HINT,
         )
     return _Columns(0, list(range(1, 11)), 11 if width == 12 else None, width, header=False)
 
@@ -195,7 +207,7 @@ def _read(
         if len(cells) != columns.width:
             raise InputError(
                 origin,
-                f"{len(cells)} columns; expected {columns.width}, as in the first row",
+                f"{counted(len(cells), 'column')}; expected {columns.width}, as in the first row",
                 row=row,
             )
         name = cells[columns.name].strip()

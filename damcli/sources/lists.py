@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from damcli.errors import InputError
+from damcli.errors import InputError, counted
 from damcli.sources.decoding import IMAGE_SUFFIXES
 from damcli.sources.filenames import FileSource
 from damcli.sources.lines import lines_of, text_suffix
@@ -111,14 +111,16 @@ def _from_places(cells: list[str], origin: str, row: int) -> _Layout:
         raise InputError(
             origin, f"{found} without a header; expected {_COLUMNS}", row=row, hint=_HEADER_HINT
         )
-    words = cells[0].lower().split()
-    if len(words) > 1 and not looks[0] and words[0].endswith(IMAGE_SUFFIXES):
-        raise InputError(
-            origin,
-            f"{found} has columns separated by spaces; expected commas or tabs",
-            row=row,
-            hint="spaces belong to the path; " + _HEADER_HINT,
-        )
+    for separator, what in ((None, "spaces"), (";", "semicolons")):
+        first, *more = cells[0].lower().split(separator) or [""]
+        is_path = first.endswith(IMAGE_SUFFIXES) or first in PATH_NAMES
+        if more and is_path and not looks[0]:
+            raise InputError(
+                origin,
+                f"{found} has columns separated by {what}; expected commas or tabs",
+                row=row,
+                hint=f"{what} belong to the path; {_HEADER_HINT}",
+            )
     width = len(cells)
     return _Layout(0, 1 if width > 1 else None, 2 if width > 2 else None, {}, width)
 
@@ -132,8 +134,8 @@ def _collect(rows: Rows, layout: _Layout, origin: str, base: Path) -> FileSource
         if len(cells) != layout.width:
             raise InputError(
                 origin,
-                f"{len(cells)} columns ('{', '.join(cells)[:60]}'); expected {layout.width}, as "
-                "in the first row",
+                f"{counted(len(cells), 'column')} ('{', '.join(cells)[:60]}'); expected "
+                f"{layout.width}, as in the first row",
                 row=row,
                 hint="quote paths that hold commas",
             )

@@ -29,6 +29,11 @@ class ImageSource(Protocol):
         ...
 
     @property
+    def unit(self) -> str:
+        """What one of them is called in messages: ``image``, or ``face`` where it is generated."""
+        ...
+
+    @property
     def has_subjects(self) -> bool:
         """Whether every sample says whom it shows."""
         ...

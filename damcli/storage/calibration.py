@@ -11,6 +11,7 @@ from typing import Any
 
 from damcli.errors import InputError
 from damcli.storage.atomic import atomic_output
+from damcli.storage.inputs import require_file
 from damcli.storage.tables import reading
 
 SCHEMA = "damcli/calibration"
@@ -106,9 +107,7 @@ def read_calibration(path: Path | str) -> Calibration:
         form, a feature or a number that is none.
     """
     path, origin = Path(path), str(path)
-    if not path.is_file():
-        raise InputError(origin, "no such file", hint="check the name")
-    if path.stat().st_size > _MAX_BYTES:
+    if require_file(path, "a calibration") > _MAX_BYTES:
         raise InputError(origin, "too large for a calibration; expected a small JSON document")
     with reading(origin, "not a JSON document", hint=_HINT):
         document = json.loads(path.read_text(encoding="utf-8"))

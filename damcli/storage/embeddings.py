@@ -21,6 +21,8 @@ Rows = NDArray[np.int64]
 
 ROW_NUMBER_IDS = "ids_are_row_numbers"
 MODEL_DIGEST = "model_sha256"
+MODEL_NAME = "model_name"
+POOLED = "pooled"  # stands in files of templates: how their images became one vector
 BLOCK_ROWS = 16_384
 
 

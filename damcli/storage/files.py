@@ -27,6 +27,7 @@ from damcli.storage.embeddings import (
 )
 from damcli.storage.foreign import read_npy, read_npz, read_parquet
 from damcli.storage.hdf5 import ANCHORS, read_hdf5
+from damcli.storage.inputs import require_file
 from damcli.storage.tables import RawTable, reading
 from damcli.storage.unit import check_table, invalid_rows, row_lengths, unit_rows
 
@@ -208,8 +209,9 @@ def _as_norms(column: Any, origin: str) -> Vectors | None:
 
 
 def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
-    with reading(str(path)):
-        _check_file(path)
+    hint = f"for a folder of images: damcli embed {path} --model MODEL -o emb.h5"
+    if require_file(path, "a file of embeddings", if_folder=hint) == 0:
+        raise InputError(str(path), "is empty; expected a file of embeddings")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -226,15 +228,6 @@ def _read_raw(path: Path, ids_file: Path | None) -> RawTable:
     raw = reader(path, ids_file) if reader is read_npy else reader(path)
     check_table(raw.vectors, str(path))
     return raw
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(str(path), "no such file", hint="check the name")
-    if path.is_dir():
-        raise InputError(str(path), "is a folder; expected a file of embeddings")
-    if path.stat().st_size == 0:
-        raise InputError(str(path), "is empty; expected a file of embeddings")
 
 
 def open_embeddings(path: Path | str, ids_file: Path | None = None) -> EmbeddingFile:

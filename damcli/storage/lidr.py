@@ -26,6 +26,7 @@ from damcli.storage.hdf5 import (
     plain_attributes,
     storable,
 )
+from damcli.storage.inputs import require_file
 from damcli.storage.tables import reading
 
 Target = Literal["g", "log-g"]
@@ -149,8 +150,7 @@ def read_lidr(path: Path | str) -> Lidr:
         The file is missing, damaged, or holds something else.
     """
     path, origin = Path(path), str(path)
-    if not path.exists():
-        raise InputError(origin, "no such file", hint="check the name")
+    require_file(path, "a lidr")
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from damcli.errors import InputError
 from damcli.storage.atomic import atomic_output
 from damcli.storage.digests import file_digest
+from damcli.storage.inputs import is_there
 from damcli.storage.tables import reading
 
 SCHEMA = "damcli/scores-about"
@@ -20,8 +21,8 @@ _PARQUET = (".parquet", ".pq")
 # What a column of scores depends on; on all of it where the column is not listed.
 _MATTERS = {
     "cosine": ("model",),
-    "score": ("model", "anchors", "lidr", "k", "s", "combine", "linear"),
-    "llr": ("model", "anchors", "lidr", "calibration", "k", "s", "combine"),
+    "score": ("model", "anchors", "lidr", "k", "s", "combine", "lid", "linear"),
+    "llr": ("model", "anchors", "lidr", "calibration", "k", "s", "combine", "lid"),
 }
 
 
@@ -35,8 +36,8 @@ class MadeWith:
         SHA-256 of the model that made the embeddings.
     anchors, lidr, calibration
         SHA-256 of these files; those of several sets of anchors joined by ``+``.
-    k, s, combine, linear
-        As the options of ``damcli score``.
+    k, s, combine, lid, linear
+        As the options of ``damcli score``; ``lid`` where it is ``pooled``.
     cohort_size, beta, nes_steps
         As the options of ``damcli compare``.
     """
@@ -48,6 +49,7 @@ class MadeWith:
     k: int | None = None
     s: float | None = None
     combine: str | None = None
+    lid: str | None = None
     linear: bool | None = None
     cohort_size: int | None = None
     beta: float | None = None
@@ -124,7 +126,7 @@ def read_about(scores: Path) -> MadeWith | None:
     if scores.suffix.lower() in _PARQUET:
         return _from_parquet(scores)
     beside = about_path(scores)
-    if not beside.exists():
+    if not is_there(beside):
         return None
     with reading(str(beside), "not a readable record of scores", hint=_hint(beside)):
         document = json.loads(beside.read_text("utf-8"))

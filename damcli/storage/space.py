@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from damcli.errors import InputError
-from damcli.storage.embeddings import MODEL_DIGEST
+from damcli.storage.embeddings import MODEL_DIGEST, MODEL_NAME
 
 
 class InSpace(Protocol):
@@ -18,6 +18,13 @@ class InSpace(Protocol):
     def origin(self) -> str: ...  # noqa: D102
     @property
     def attributes(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+def model_in_words(attributes: Mapping[str, Any]) -> str:
+    """Name the model that made a file: ``model r50.onnx (0123456789ab…)``, as far as it says."""
+    digest, name = str(attributes.get(MODEL_DIGEST, "")), attributes.get(MODEL_NAME)
+    short = f"{digest[:12]}…" if len(digest) > 12 else digest
+    return f"model {name} ({short or 'unknown'})" if name else f"model {short or 'unknown'}"
 
 
 def check_same_space(first: InSpace, second: InSpace, *, allow_mixed_models: bool) -> None:
@@ -39,7 +46,7 @@ def check_same_space(first: InSpace, second: InSpace, *, allow_mixed_models: boo
     if all(models) and models[0] != models[1] and not allow_mixed_models:
         raise InputError(
             second.origin,
-            f"made with model {models[1][:12]}…; expected {models[0][:12]}…, "
-            f"the model of {first.origin}",
+            f"made with {model_in_words(second.attributes)}; expected "
+            f"{model_in_words(first.attributes)}, the model of {first.origin}",
             hint="embed both with the same model, or insist with --allow-mixed-models",
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from damcli.errors import InputError
 from damcli.storage.atomic import atomic_output
+from damcli.storage.inputs import require_file
 from damcli.storage.made_with import MadeWith
 from damcli.storage.tables import reading
 
@@ -131,8 +132,7 @@ def read_threshold(path: Path) -> Threshold:
         The file is missing, damaged, or not a threshold of a known version.
     """
     origin = str(path)
-    if not path.is_file():
-        raise InputError(origin, "no such file", hint="check the name")
+    require_file(path, "a threshold")
     with reading(origin, "not a readable threshold", hint=_HINT):
         document = json.loads(path.read_text("utf-8"))
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:

@@ -1,0 +1,1 @@
+"""Embeddings of images to one embedding for each template."""
