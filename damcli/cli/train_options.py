@@ -71,7 +71,7 @@ Sample = Annotated[
     float | None,
     _option("Share of the class centres in a step, as in Partial FC.", "1", MODEL),
 ]
-Steps = Annotated[int | None, _option("Updates.", "40000, ms1m: 200000, cpu: 1000", SCHEDULE)]
+Steps = Annotated[int | None, _option("Updates.", "40000, ms1m: 200000, cpu: 400", SCHEDULE)]
 Batch = Annotated[
     int | None, _option("Images an update, over all processes.", "512, cpu: 64", SCHEDULE)
 ]
@@ -89,7 +89,7 @@ Milestones = Annotated[
     ),
 ]
 Gamma = Annotated[float | None, _option("By which factor.", "0.1", SCHEDULE)]
-Warmup = Annotated[int | None, _option("Steps over which it first rises.", "0, cpu: 50", SCHEDULE)]
+Warmup = Annotated[int | None, _option("Steps over which it first rises.", "0, cpu: 20", SCHEDULE)]
 Momentum = Annotated[float | None, _option("Of SGD.", "0.9", SCHEDULE)]
 WeightDecay = Annotated[float | None, _option("Of all weights.", "0.0005", SCHEDULE)]
 PrecisionName = Annotated[
@@ -126,9 +126,9 @@ Validate = Annotated[
         rich_help_panel=WATCH,
     ),
 ]
-ValidateEvery = Annotated[int | None, _option("In steps.", "1000, ms1m: 2000, cpu: 250", WATCH)]
-SaveEvery = Annotated[int | None, _option("In steps.", "1000, cpu: 100", WATCH)]
-LogEvery = Annotated[int | None, _option("In steps.", "50, cpu: 20", WATCH)]
+ValidateEvery = Annotated[int | None, _option("In steps.", "1000, ms1m: 2000, cpu: 100", WATCH)]
+SaveEvery = Annotated[int | None, _option("In steps.", "1000, cpu: 50", WATCH)]
+LogEvery = Annotated[int | None, _option("In steps.", "50, cpu: 10", WATCH)]
 Tensorboard = Annotated[
     bool,
     typer.Option("--tensorboard", help="Log for TensorBoard as well.", rich_help_panel=WATCH),

@@ -51,8 +51,8 @@ class Learner:
         self._options, self._device, self._ranks = options, device, ranks
         torch.manual_seed(options.seed)
         backbone = build_backbone(options.backbone, dim=options.dim, dropout=options.dropout)
-        layout = torch.channels_last if device == "cuda" else torch.contiguous_format
-        self.backbone = backbone.to(device, memory_format=layout)
+        # Channels last is what convolutions are fastest with, on a CPU as on a GPU.
+        self.backbone = backbone.to(device, memory_format=torch.channels_last)
         self.criterion = build_criterion(
             options.head,
             classes=classes,
@@ -77,8 +77,7 @@ class Learner:
 
     def embeddings(self, images: Tensor) -> Tensor:
         """Return (b, D) for (b, 3, 112, 112), in the precision of the run."""
-        layout = torch.channels_last if self._device == "cuda" else torch.contiguous_format
-        images = images.to(self._device, non_blocking=True, memory_format=layout)
+        images = images.to(self._device, non_blocking=True, memory_format=torch.channels_last)
         half = self._options.precision != "fp32"
         with torch.autocast(self._device, _TYPES[self._options.precision], enabled=half):
             return undo_averaging(self._forward(images), self._ranks.size)

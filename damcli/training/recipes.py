@@ -24,14 +24,14 @@ RECIPES: Mapping[str, TrainOptions] = MappingProxyType(
             dropout=0.0,
             scale=32.0,
             margin=0.2,
-            steps=1000,
+            steps=400,
             batch=64,
-            milestones=(600, 850),
-            warmup=50,
+            milestones=(240, 340),
+            warmup=20,
             clip=5.0,
-            validate_every=250,
-            save_every=100,
-            log_every=20,
+            validate_every=100,
+            save_every=50,
+            log_every=10,
         ),
     }
 )
@@ -46,7 +46,8 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
         One of `RECIPES`; None for `DEFAULT`.
     given
         What options and a file say. Where they give the steps, the recipe's milestones and
-        warm-up keep their place in proportion, unless they are given as well.
+        warm-up keep their place in proportion, unless they are given as well. Another head has
+        the scale and the margin of its paper.
 
     Raises
     ------
@@ -56,10 +57,12 @@ def resolve(recipe: str | None, given: Mapping[str, Any]) -> TrainOptions:
     base = _recipe(recipe or DEFAULT)
     steps = given.get("steps", base.steps)
     milestones = {step * steps // base.steps for step in base.milestones} - {0}
-    scaled = {
+    scaled: dict[str, Any] = {
         "milestones": tuple(sorted(milestones)),
         "warmup": base.warmup * steps // base.steps,
     }
+    if given.get("head", base.head) != base.head:
+        scaled |= {"scale": None, "margin": None}
     return replace(base, **(scaled | dict(given)))
 
 
