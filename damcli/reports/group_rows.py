@@ -8,7 +8,9 @@ from typing import Any
 
 from damcli.evaluation.group_results import (
     DEVIATION,
+    ERROR,
     FMR,
+    MAX_MIN,
     MEASURES,
     QUANTITIES,
     GroupEvaluation,
@@ -18,7 +20,7 @@ from damcli.evaluation.group_results import (
 )
 from damcli.evaluation.rates import impostors_needed
 from damcli.evaluation.results import Estimate
-from damcli.reports.rows import Row
+from damcli.reports.rows import SKEWED, Row
 
 SPREAD = "spread"
 _FEWEST = 2
@@ -111,12 +113,13 @@ def _why_no_rate(rate: GroupRate) -> str:
 
 
 def _spread_row(evaluation: GroupEvaluation, one: GroupSpread) -> GroupRow:
+    of_rates = f"{one.quantity} {one.measure}"
     row = GroupRow(
         evaluation.metrics[one.point.metric],
-        f"{one.quantity} {one.measure}",
+        SKEWED if (one.quantity, one.measure) == (ERROR, MAX_MIN) else of_rates,
         far=one.point.far,
         threshold=_finite(one.point.threshold),
-        note=_groups_counted(evaluation, one),
+        note=_of_groups(evaluation, one),
         by=evaluation.column,
         kind=SPREAD,
     )
@@ -134,14 +137,18 @@ def _spread_row(evaluation: GroupEvaluation, one: GroupSpread) -> GroupRow:
     )
 
 
-def _groups_counted(evaluation: GroupEvaluation, one: GroupSpread) -> str:
+def groups_counted(evaluation: GroupEvaluation, count: int) -> str:
+    """Say of how many groups a spread is."""
+    return f"{count} of {len(evaluation.groups)} groups"
+
+
+def _of_groups(evaluation: GroupEvaluation, one: GroupSpread) -> str:
     """Say of how many groups a spread is, or why there is none."""
-    counted = f"{len(one.groups)} of {len(evaluation.groups)} groups"
     if len(one.groups) < _FEWEST:
-        return f"n/a (needs 2 groups with a rate, has {len(one.groups)})"
+        return f"n/a (groups with a rate: {len(one.groups)})"
     if one.measure != DEVIATION and one.without_errors:
         return f"n/a (no errors in {', '.join(one.without_errors)})"
-    return counted
+    return groups_counted(evaluation, len(one.groups))
 
 
 def _filled(row: GroupRow, estimate: Estimate) -> GroupRow:

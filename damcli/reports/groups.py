@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from damcli.evaluation.group_results import ERROR, FMR, FNMR, UNKNOWN, GroupEvaluation
-from damcli.reports.group_rows import SPREAD, GroupRow, group_rows
-from damcli.reports.tables import conservative_digits, console_for, percent, scientific, table_of
+from damcli.reports.group_rows import SPREAD, GroupRow, group_rows, groups_counted
+from damcli.reports.tables import console_for, percent, scientific, table_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,15 +29,16 @@ def print_groups(evaluation: GroupEvaluation, *, stream: TextIO | None = None) -
     """
     console = console_for(stream or sys.stdout)
     rows = group_rows(evaluation)
+    compared = any(row.difference is not None or row.factor is not None for row in rows)
     console.print(_heading(evaluation), markup=False)
     for quantity in _TITLES:
         mine = [row for row in rows if row.quantity == quantity]
         if mine:
-            console.print(_table(_rate_columns(evaluation, quantity), mine))
+            console.print(_table(_rate_columns(quantity, compared), mine))
     spreads = [row for row in rows if row.kind == SPREAD]
     if spreads:
-        console.print(_table(_spread_columns(evaluation), spreads))
-    for line in _legend(evaluation, rows):
+        console.print(_table(_spread_columns(evaluation, spreads, compared), spreads))
+    for line in _legend(evaluation, rows, compared):
         console.print(line, markup=False)
 
 
@@ -53,7 +54,7 @@ def _heading(evaluation: GroupEvaluation) -> str:
     return heading
 
 
-def _rate_columns(evaluation: GroupEvaluation, quantity: str) -> list[Column]:
+def _rate_columns(quantity: str, compared: bool) -> list[Column]:
     return [
         ("FAR", _point),
         ("group", lambda row: row.group or ""),
@@ -61,22 +62,22 @@ def _rate_columns(evaluation: GroupEvaluation, quantity: str) -> list[Column]:
         ("pairs", lambda row: "" if row.pairs is None else f"{row.pairs:,}"),
         ("errors", lambda row: "" if row.value is None else f"{row.errors:,}"),
         (_TITLES[quantity], _value),
-        *([("Δ [95 %]", _change)] if len(evaluation.metrics) > 1 else []),
+        *([("Δ [95 %]", _change)] if compared else []),
     ]
 
 
-def _spread_columns(evaluation: GroupEvaluation) -> list[Column]:
+def _spread_columns(
+    evaluation: GroupEvaluation, rows: Sequence[GroupRow], compared: bool
+) -> list[Column]:
+    everyone = groups_counted(evaluation, len(evaluation.groups))
+    of_fewer = any(row.value is not None and row.note != everyone for row in rows)
     return [
         ("FAR", _point),
         ("", lambda row: row.quantity),
         ("metric", lambda row: row.metric),
         ("value [95 %]", _value),
-        *([("Δ [95 %]", _change)] if len(evaluation.metrics) > 1 else []),
-        ("of", lambda row: "" if row.value is None else row.note or ""),
-        (
-            "threshold",
-            lambda row: conservative_digits(row.threshold, is_distance=evaluation.is_distance),
-        ),
+        *([("Δ [95 %]", _change)] if compared else []),
+        *([("of", lambda row: "" if row.value is None else row.note or "")] if of_fewer else []),
     ]
 
 
@@ -140,12 +141,12 @@ def _write(row: GroupRow, number: float, *, signed: bool = False) -> str:
     return f"{100 * number:{sign}.2f}" if signed else percent(number)
 
 
-def _legend(evaluation: GroupEvaluation, rows: Sequence[GroupRow]) -> list[str]:
+def _legend(evaluation: GroupEvaluation, rows: Sequence[GroupRow], compared: bool) -> list[str]:
     lines = [
         "One threshold a metric for all groups. FMR: impostor pairs accepted; FNMR: genuine pairs "
         "refused."
     ]
-    if len(evaluation.metrics) > 1:
+    if compared:
         lines.append(
             f"Δ: difference to {evaluation.metrics[0]} on the same resamples (FNMR and error in "
             "percent points); of a ratio, the factor."

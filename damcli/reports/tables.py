@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, TextIO
 
 from damcli.evaluation import Evaluation
-from damcli.reports.rows import FOLDS, TAR, Row, is_of_folds, rows_of
+from damcli.reports.rows import FOLDS, SKEWED, TAR, Row, is_of_folds, rows_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,6 +134,8 @@ def _value(row: Row) -> str:
         return row.note or ""
     if row.standard_error is not None:
         return f"{percent(row.value)} ± {100 * row.standard_error:.2f}"
+    if SKEWED in row.quantity:
+        return f"{row.value:.2f}"
     if row.low is None or row.high is None:
         return percent(row.value)
     return f"{percent(row.value)} [{100 * row.low:.2f}, {100 * row.high:.2f}]"
