@@ -269,6 +269,17 @@ def test_a_gallery_without_the_column_is_refused(folder: Path) -> None:
     failed(all_pairs(folder, "--gallery", gallery, "--group", "race"), "no column 'race'")
 
 
+def test_a_column_of_blanks_has_no_groups(folder: Path) -> None:
+    blank = replace(people(), groups={"race": np.full(120, " ", dtype=object)})
+    write_embeddings(folder / "emb.h5", blank, force=True)
+    (found,) = groups_of(all_pairs(folder, "--group", "race", *FARS, "--json"))
+    counts = {line["group"]: line["genuine"] for line in found["pairs"]}
+    assert counts == {"within groups": 0, "group not known": 120}
+    spreads = [row for row in found["rows"] if row["kind"] == "spread"]
+    assert {row["note"] for row in spreads} == {"n/a (groups with a rate: 0)"}
+    assert "By race: 0 groups; 120 genuine" in all_pairs(folder, "--group", "race", *FARS).out
+
+
 def test_a_far_beyond_the_pairs_is_said_once_a_metric(folder: Path) -> None:
     (found,) = groups_of(all_pairs(folder, "--group", "site", "--far", "1e-9,0.1", "--json"))
     low = [row for row in found["rows"] if row["far"] == 1e-9]

@@ -28,6 +28,8 @@ def spread(rates: Floats, measure: str) -> Floats:
         (...,) float64. A ratio is infinite where some group has no error, and NaN where none
         has any; everything is NaN with fewer than two groups.
     """
+    if not rates.shape[-1]:
+        return np.full(rates.shape[:-1], np.nan)
     known = ~np.isnan(rates)
     enough = known.sum(axis=-1) > 1
     if measure == DEVIATION:

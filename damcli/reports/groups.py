@@ -132,11 +132,11 @@ def _ends(row: GroupRow, low: float | None, high: float | None, *, signed: bool 
 
 
 def _write(row: GroupRow, number: float, *, signed: bool = False) -> str:
-    """Write a ratio plainly, FMR as a power of ten, other rates in percent."""
+    """Write a ratio plainly, FNMR in percent, and what is mostly small as a power of ten."""
     sign = "+" if signed else ""
     if row.kind == SPREAD and not row.quantity.endswith("deviation"):
         return f"{number:.2f}"
-    if row.quantity.startswith(FMR):
+    if row.quantity.startswith((FMR, ERROR)):
         return f"{number:{sign}.2e}"
     return f"{100 * number:{sign}.2f}" if signed else percent(number)
 
@@ -148,8 +148,8 @@ def _legend(evaluation: GroupEvaluation, rows: Sequence[GroupRow], compared: boo
     ]
     if compared:
         lines.append(
-            f"Δ: difference to {evaluation.metrics[0]} on the same resamples (FNMR and error in "
-            "percent points); of a ratio, the factor."
+            f"Δ: difference to {evaluation.metrics[0]} on the same resamples (FNMR in percent "
+            "points); of a ratio, the factor."
         )
     if any(row.is_significant for row in rows):
         lines.append("* the interval of the difference excludes 0, or that of the factor 1.")
