@@ -63,8 +63,8 @@ def resampled_errors(
         for row, weights in enumerate(zip(impostor_weights, genuine_weights, strict=True)):
             for label in (0, 1):
                 found[row, -1, label] = _summed(lines[label], weights[label], groups + 2)
-            for cut in cuts.values():
-                mine = [place for place, point in enumerate(points) if cuts[point.metric] is cut]
+            for metric, cut in cuts.items():
+                mine = [place for place, point in enumerate(points) if point.metric == metric]
                 found[row, mine] = cut.errors(*weights, [points[p] for p in mine], groups + 2)
         return found
 

@@ -105,7 +105,7 @@ def _point(row: GroupRow) -> str:
 
 def _value(row: GroupRow) -> str:
     if row.value is None:
-        return row.note or ""
+        return (row.note or "").replace(" impostor pairs)", " pairs)")
     return _write(row, row.value) + _ends(row, row.low, row.high)
 
 
