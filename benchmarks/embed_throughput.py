@@ -29,16 +29,18 @@ PREPROCESSING = Preprocessing((112, 112), "rgb", (127.5,) * 3, (127.5,) * 3)
 def main() -> None:
     """Make images and a network of random weights, and print the ratio of the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--network", choices=["mobile", "resnet50"], default="mobile")
-    parser.add_argument("--images", type=int, default=384)
+    parser.add_argument("--network", choices=["mobile", "resnet50"], default="resnet50")
+    parser.add_argument("--model", type=Path, help="an .onnx for 112 x 112 instead")
+    parser.add_argument("--images", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = write_images(folder / "faces", options.images)
-        _write_network(folder / "model.onnx", options.network)
-        network = open_network(folder / "model.onnx")
+        if options.model is None:
+            _write_network(folder / "model.onnx", options.network)
+        network = open_network(options.model or folder / "model.onnx")
         source = open_source(str(folder / "faces"))
         batches = [
             PREPROCESSING.apply(images[start : start + BATCH])
