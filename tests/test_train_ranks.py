@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -98,3 +99,27 @@ def test_each_writes_its_centres_and_one_process_can_take_them_all(
     centres = dict(alone.learner.criterion.named_parameters())["centres"]
     assert torch.equal(centres, state_of(two / "plain")["/centres/centres"])
     alone.go()
+
+
+def test_the_command_under_torchrun(tmp_path: Path, two: Path) -> None:
+    """One of the processes speaks and writes, and all of them end well."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["--recipe=cpu", "--dim=4", "--batch=8", "--workers=0", "--json"]
+    validate = f"--validate={people(tmp_path / 'heldout', 4, prefix='other')}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def train(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [*launch, "-m", "tests.train_command", str(two / "people"), "-o", str(run)]
+        return subprocess.run(
+            [*command, *options, *more], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+
+    run = tmp_path / "run"
+    done = train("--steps=3", validate)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["step"] == 3
+    assert done.stderr.count("in 2 processes") == done.stderr.count("step 3: loss") == 1
+    assert {path.name for path in run.iterdir()} >= {"model.onnx", "centres.npy", "log.csv"}
+    refused = train("--steps=3")
+    assert refused.returncode == 1
+    assert refused.stderr.count("error: ") == refused.stderr.count("holds a run already") == 1

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import torch
 import torch.distributed as dist
 
-from damcli.embedding.ranks import Ranks
+from damcli.embedding.ranks import Ranks, leave
 from damcli.training.loop import Stopped
 from tests.training import Run, options, small_backbone
 
@@ -41,9 +41,9 @@ def main(rank: int, folder: Path) -> None:
         stopped.go()
     except Stopped:
         Run(folder / "resumed", data, CHOSEN, ranks=ranks).go()
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     with patch("damcli.training.learner.build_backbone", small_backbone):
         main(int(sys.argv[1]), Path(sys.argv[2]))
+    leave()

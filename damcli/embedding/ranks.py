@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
@@ -116,7 +117,22 @@ def ranks_from_environment(purpose: str = "Embedding", *, on_gpus: bool = False)
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if on_gpus and torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE)
+        atexit.register(leave)
     return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def leave() -> None:
+    """Leave the processes that were joined.
+
+    Threads of theirs that outlived Python would abort this process, at random.
+    """
+    import gc
+
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        gc.collect()  # what holds the group, as DistributedDataParallel does, holds its threads
+        dist.destroy_process_group()
 
 
 def _see_one_device(local_rank: int) -> None:
