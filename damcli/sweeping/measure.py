@@ -158,12 +158,7 @@ def open_settings(
     InputError
         As for `damcli.score`, or the pairs carry no labels.
     """
-    if not isinstance(pairs, AllPairs) and not pairs.labelled:
-        raise InputError(
-            pairs.origin,
-            "carries no labels; expected genuine and impostor pairs, to compare settings by",
-            hint="add a column label",
-        )
+    require_labels(pairs)
     for other in (faces.gallery, faces.anchors):
         if other is not None:
             check_same_space(faces.embeddings, other, allow_mixed_models=faces.allow_mixed_models)
@@ -183,3 +178,19 @@ def open_settings(
     )
     ((sides, lids),) = found
     return SettingScores(scores, sides, tuple(settings), combine, lids)
+
+
+def require_labels(pairs: PairSource | AllPairs) -> None:
+    """Refuse pairs that settings cannot be compared by.
+
+    Raises
+    ------
+    InputError
+        The list carries no labels.
+    """
+    if not isinstance(pairs, AllPairs) and not pairs.labelled:
+        raise InputError(
+            pairs.origin,
+            "carries no labels; expected genuine and impostor pairs, to compare settings by",
+            hint="add a column label",
+        )

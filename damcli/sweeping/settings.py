@@ -71,7 +71,7 @@ class Plan:
             if not numbers and what != "size":
                 raise UserError(f"no {what} to try; expected at least one")
             for number in numbers:
-                whole = what == "s" or number == int(number)
+                whole = what == "s" or float(number).is_integer()
                 if not (whole and 0 < number < math.inf):
                     kind = "a number" if what == "s" else "a whole number"
                     raise UserError(f"{what} {number:g}: expected {kind} above 0")
