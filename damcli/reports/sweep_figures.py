@@ -33,7 +33,7 @@ def over_k(sweep: Sweep) -> Figure:
     Figure
         A panel for each FAR that allows a false accept, and for the accuracy over folds where
         there are some; in percent, over a logarithmic axis. The band is the 95 % interval of
-        the difference to cosine, laid at cosine.
+        the difference to cosine, laid at cosine, as far as it is a rate.
 
     Raises
     ------
@@ -95,7 +95,8 @@ def _curve(sweep: Sweep, places: Sequence[float], settings: Sequence[Setting]) -
             return
         cosine = quantity.of(sweep.cosine).value
         low, high = (
-            [100 * (cosine + end[side]) for end in ends if end is not None] for side in (0, 1)
+            [100 * min(1, max(0, cosine + end[side])) for end in ends if end is not None]
+            for side in (0, 1)
         )
         axes.fill_between(
             *(places, low, high),

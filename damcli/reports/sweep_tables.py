@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
+from damcli.errors import counted
 from damcli.evaluation.results import Estimate
 from damcli.reports.sweep_rows import Quantity, quantities, spread, too_low
 from damcli.reports.tables import console_for, percent, table_of
 from damcli.sweeping.settings import Setting
 from damcli.sweeping.sweep import Sweep
+
+# So that tables fit in 130 columns.
+_SCALES_BESIDE, _BESIDE = 11, 4
 
 
 def print_sweep(sweep: Sweep, *, stream: TextIO | None = None) -> None:
@@ -32,34 +36,41 @@ def print_sweep(sweep: Sweep, *, stream: TextIO | None = None) -> None:
     )
     shown = quantities(sweep)
     for quantity in shown:
-        console.print(
-            f"\n{quantity.title} in %; cosine: {_percent(quantity.of(sweep.cosine))}", markup=False
-        )
-        console.print(table_of(*_grid(sweep, quantity)))
+        cosine = _percent(quantity.of(sweep.cosine))
+        console.print(f"\n{quantity.title} in %; cosine: {cosine}", markup=False)
+        for scales in _parts(plan.scales, _SCALES_BESIDE):
+            console.print(table_of(*_grid(sweep, quantity, scales)))
     if len(plan.curves) > 1:
-        console.print(f"Difference to cosine in points{_with_intervals(sweep)}:", markup=False)
-        console.print(table_of(*_curves(sweep, shown)))
+        ends = " [95 %]" if found.resamples else ""
+        console.print(f"Difference to cosine in points{ends}:", markup=False)
+        for some in _parts(shown, _BESIDE):
+            console.print(table_of(*_curves(sweep, some)))
     if plan.drawn:
         console.print(
             f"Fewer anchors, drawn at random, at k = {plan.base.k} and s = {plan.base.s:g}: "
-            f"mean [lowest, highest] of {len(plan.seeds)} seeds, in %",
+            f"mean [lowest, highest] of {counted(len(plan.seeds), 'seed')}, in %",
             markup=False,
         )
-        console.print(table_of(*_draws(sweep, shown)))
+        for some in _parts(shown, _BESIDE):
+            console.print(table_of(*_draws(sweep, some)))
     for line in _legend(sweep):
         console.print(line)
+
+
+def _parts(columns: Sequence[Any], most: int) -> list[Any]:
+    """Cut columns so that so many stand beside each other."""
+    return [columns[start : start + most] for start in range(0, len(columns), most)]
 
 
 Cells = tuple[list[str], list[list[str]]]
 
 
-def _grid(sweep: Sweep, quantity: Quantity) -> Cells:
-    plan = sweep.plan
+def _grid(sweep: Sweep, quantity: Quantity, scales: Sequence[float]) -> Cells:
     lines = [
-        [f"k = {k}", *(_number(quantity.of(sweep.of(Setting(k, s))).value) for s in plan.scales)]
-        for k in plan.ks
+        [f"k = {k}", *(_number(quantity.of(sweep.of(Setting(k, s))).value) for s in scales)]
+        for k in sweep.plan.ks
     ]
-    return ["", *(f"s = {s:g}" for s in plan.scales)], lines
+    return ["", *(f"s = {s:g}" for s in scales)], lines
 
 
 def _curves(sweep: Sweep, shown: Sequence[Quantity]) -> Cells:
@@ -96,10 +107,6 @@ def _legend(sweep: Sweep) -> list[str]:
             lines.append("* the interval of the difference excludes 0.")
     lines.append("FAR and TAR are FMR and TMR of ISO/IEC 19795.")
     return lines
-
-
-def _with_intervals(sweep: Sweep) -> str:
-    return " [95 %]" if sweep.evaluation.resamples else ""
 
 
 def _percent(estimate: Estimate) -> str:
