@@ -123,7 +123,7 @@ def test_seeds_draw_different_anchors() -> None:
     assert len({tuple(draw(50, 10, seed)) for seed in range(20)}) == 20
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 1000),
     st.integers(20, 70),
