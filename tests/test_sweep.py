@@ -17,7 +17,7 @@ from damcli.protocols.pairs import PairList, read_pairs
 from damcli.scoring.all_pairs import all_pairs
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings
-from damcli.sweeping import measure
+from damcli.sweeping import lids, measure
 from damcli.sweeping.choose import judge, shared
 from damcli.sweeping.lids import draw, log_lids
 from damcli.sweeping.settings import DEFAULT, Plan, Setting
@@ -130,6 +130,7 @@ def test_seeds_draw_different_anchors() -> None:
     st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0.25, 1.0, 64.0])), min_size=1),
     st.lists(st.tuples(st.integers(9, 20), st.integers(0, 3)), max_size=4),
     st.booleans(),
+    st.sampled_from([1, 2, 30]),
 )
 def test_log_lids_are_those_of_a_search_for_each(
     seed: int,
@@ -137,6 +138,7 @@ def test_log_lids_are_those_of_a_search_for_each(
     full: list[tuple[int, float]],
     parts: list[tuple[int, int]],
     own: bool,
+    spare: int,
 ) -> None:
     people = faces(8, 2, seed=seed)
     others = anchors(count, seed=seed + 1)
@@ -149,7 +151,9 @@ def test_log_lids_are_those_of_a_search_for_each(
         others = Anchors.of(Embeddings.from_arrays(both, names, shown), kind="real-db")
     asked = [Setting(k, s) for k, s in full]
     asked += [Setting(min(full)[0], 2.0, size, drawn_by) for size, drawn_by in parts]
-    found = log_lids(people, others, asked)
+    with pytest.MonkeyPatch.context() as patch:  # few to spare: draws have to be searched
+        patch.setattr(lids, "_SPARE", spare)
+        found = log_lids(people, others, asked)
     for column, one in enumerate(asked):
         expected = log_lid(people, drawn(others, one), k=one.k, s=one.s)
         assert np.array_equal(found[:, column], expected)
@@ -158,8 +162,6 @@ def test_log_lids_are_those_of_a_search_for_each(
 def test_the_whole_set_is_searched_once_and_large_draws_not_again(
     people: Embeddings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from damcli.sweeping import lids
-
     searched: list[tuple[int, int]] = []
     nearest_anchors, neighbour_blocks = lids.nearest_anchors, lids.neighbour_blocks
 
@@ -177,6 +179,18 @@ def test_the_whole_set_is_searched_once_and_large_draws_not_again(
     log_lids(people, anchors(1000), [*plan.grid, *plan.drawn])
     assert searched[0] == (36, 1000)
     assert {size for _, size in searched[1:]} == {20}
+
+
+def test_draws_of_own_anchors_alone(people: Embeddings) -> None:
+    assert people.subjects is not None
+    both = np.concatenate([people.vectors[:3], anchors(5).vectors])
+    shown = [*people.subjects[:3], *(f"a{number}" for number in range(5))]
+    few = Anchors.of(Embeddings.from_arrays(both, [f"x{i}" for i in range(8)], shown))
+    seed = next(seed for seed in itertools.count() if set(draw(8, 2, seed)) <= {0, 1, 2})
+    asked = [Setting(1, 1.0), Setting(1, 1.0, 2, seed)]
+    assert np.isfinite(log_lids(people.take(slice(3, 9)), few, asked)).all()
+    with pytest.raises(InputError, match="every anchor is of the same subject as 'p000/0'"):
+        log_lids(people, few, asked)
 
 
 def test_curves_go_through_what_is_nearest_the_default() -> None:

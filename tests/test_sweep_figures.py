@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from damcli.errors import UserError
+from damcli.evaluation.results import Interval
 from damcli.reports.sweep_figures import over_anchors, over_k, over_s
 from damcli.reports.sweep_rows import quantities
 from damcli.scoring.all_pairs import all_pairs
@@ -68,6 +70,22 @@ def test_the_curves_are_the_numbers(found: Sweep) -> None:
                 for end in estimate.difference_interval:
                     edge = round(min(100, max(0, level + 100 * end)), 6)
                     assert (corners == (at, edge)).all(axis=1).any()
+
+
+def test_bands_end_where_rates_do(found: Sweep) -> None:
+    wide = Interval(-2.0, 2.0)
+    metrics = tuple(
+        replace(
+            metric,
+            tars=tuple(one and replace(one, difference_interval=wide) for one in metric.tars),
+        )
+        for metric in found.evaluation.metrics
+    )
+    evaluation = replace(found.evaluation, metrics=metrics)
+    for axes in over_k(Sweep(PLAN, 40, evaluation, found.measured)).axes:
+        (band,) = axes.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == (0, 100)
 
 
 def test_the_draws_are_dots_with_their_mean_and_spread(found: Sweep) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.lid.discrepancy import log_sum, require_other_people
+from damcli.lid.discrepancy import log_sum, require_some
 from damcli.lid.neighbours import Neighbours, Progress, nearest_anchors, neighbour_blocks
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings, Rows
@@ -80,11 +80,12 @@ def log_lids(
         embeddings, anchors, _width(settings), progress=progress
     ):
         used = embeddings.take(block)
-        require_other_people(used.ids, nearest, used.origin, anchors.origin)
         for one in sets:
             similarities = nearest.similarities
             if one.rows is not None:
                 similarities = _nearest_drawn(used, anchors, one.rows, nearest, one.k)
+            has_anchors = np.isfinite(similarities[:, 0])
+            require_some(used.ids, has_anchors, used.origin, anchors.origin)
             for column in one.columns:
                 k, s = settings[column].k, settings[column].s
                 found[block, column] = log_sum(similarities[:, :k], s)
@@ -118,13 +119,12 @@ def _nearest_drawn(
     """Return the similarities (n, k) to the nearest of some anchors, nearest first."""
     held = np.zeros(len(anchors), dtype=bool)
     held[rows] = True
-    there = held[nearest.rows] & (nearest.rows >= 0)
+    # A row that ends in -1 names every anchor that is not the embedding's own.
+    there = held[nearest.rows] | (nearest.rows < 0)
     first = np.argsort(~there, axis=1, kind="stable")[:, :k]
     similarities = np.take_along_axis(nearest.similarities, first, axis=1)
     short = np.flatnonzero(there.sum(axis=1) < k)
     if len(short):
-        rest, drawn = used.take(short), Anchors.of(anchors.take(rows))
-        again = nearest_anchors(rest, drawn, k)
-        require_other_people(rest.ids, again, rest.origin, drawn.origin)
-        similarities[short] = again.similarities
+        drawn = Anchors.of(anchors.take(rows))
+        similarities[short] = nearest_anchors(used.take(short), drawn, k).similarities
     return similarities
