@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from damcli.storage.files import open_embeddings, read_anchors, read_embeddings
     from damcli.storage.hdf5 import write_embeddings
     from damcli.storage.lidr import Lidr, read_lidr, write_lidr
+    from damcli.sweeping.choose import judge
+    from damcli.sweeping.settings import Plan, Setting
+    from damcli.sweeping.sweep import sweep
 
 __version__ = version("damcli")
 
@@ -47,8 +50,10 @@ _HOMES = {
     "Evaluation": "damcli.evaluation",
     "Lidr": "damcli.storage.lidr",
     "NearDuplicates": "damcli.anchors",
+    "Plan": "damcli.sweeping.settings",
     "Pooled": "damcli.pooling.pool",
     "Preprocessing": "damcli.models.preprocessing",
+    "Setting": "damcli.sweeping.settings",
     "all_pairs": "damcli.scoring.all_pairs",
     "build_anchors": "damcli.anchors",
     "calibrate": "damcli.calibration",
@@ -57,6 +62,7 @@ _HOMES = {
     "evaluate": "damcli.evaluation",
     "fit_ids": "damcli.protocols.naming",
     "fit_lidr": "damcli.lid.fit_lidr",
+    "judge": "damcli.sweeping.choose",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
     "open_embeddings": "damcli.storage.files",
@@ -72,6 +78,7 @@ _HOMES = {
     "read_templates": "damcli.protocols.template_lists",
     "resolve_preprocessing": "damcli.models.preprocessing",
     "score": "damcli.scoring.score",
+    "sweep": "damcli.sweeping.sweep",
     "templates_by": "damcli.protocols.templates",
     "write_calibration": "damcli.storage.calibration",
     "write_embeddings": "damcli.storage.hdf5",
@@ -86,8 +93,10 @@ __all__ = [
     "Evaluation",
     "Lidr",
     "NearDuplicates",
+    "Plan",
     "Pooled",
     "Preprocessing",
+    "Setting",
     "__version__",
     "all_pairs",
     "build_anchors",
@@ -97,6 +106,7 @@ __all__ = [
     "evaluate",
     "fit_ids",
     "fit_lidr",
+    "judge",
     "log_dam",
     "log_lid",
     "open_embeddings",
@@ -112,6 +122,7 @@ __all__ = [
     "read_templates",
     "resolve_preprocessing",
     "score",
+    "sweep",
     "templates_by",
     "write_calibration",
     "write_embeddings",

@@ -25,6 +25,7 @@ from damcli.cli import (
     pairs,
     pool,
     score,
+    sweep,
     train,
 )
 from damcli.cli.console import report_error
@@ -49,7 +50,11 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "calibrate": calibrate.calibrate,
         "score": score.score,
     },
-    "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
+    "Evaluation": {
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
+        "sweep": sweep.sweep,
+    },
     "Data": {
         "pairs": pairs.pairs,
         "pool": pool.pool,

@@ -47,6 +47,11 @@ def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> N
             f"{scores.origin}: its columns {', '.join(replaced)} are left out, since the scores "
             "have columns of these names"
         )
+    tell_missing(scores, messages)
+
+
+def tell_missing(scores: ListedScores | AllPairScores, messages: Messages) -> None:
+    """Say which pairs have no embedding."""
     missing = getattr(scores, "missing", [])
     if missing:
         first = ", ".join(f"'{pair.missing_id}' (row {pair.row})" for pair in missing[:3])

@@ -137,6 +137,10 @@ class AllPairScores:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def scored_by(self, scorer: Scorer) -> AllPairScores:
+        """Score the same pairs by something else."""
+        return AllPairScores(self.pairs, scorer)
+
     @property
     def genuine_count(self) -> int:
         """How many genuine pairs there are."""

@@ -68,6 +68,10 @@ class ListedScores:
         """The pairs left out because an id has no embedding."""
         return self._pairs.missing
 
+    def scored_by(self, scorer: Scorer) -> ListedScores:
+        """Score the same pairs by something else."""
+        return ListedScores(self._pairs, scorer, self._chunk_pairs)
+
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
         for rows in self._pairs.chunks(self._chunk_pairs):

@@ -1,0 +1,1 @@
+"""DAM over many settings: neighbours searched once, every setting evaluated by itself."""
