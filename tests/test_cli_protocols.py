@@ -186,7 +186,10 @@ def test_rfw_by_race(tmp_path: Path) -> None:
     )
     assert mean == pytest.approx(sum(means) / 4)
     assert spread == pytest.approx((sum((m - mean) ** 2 for m in means) / 3) ** 0.5)
+    skewed = found["accuracy over folds, skewed error ratio by race"]["value"]
+    assert skewed == pytest.approx((1 - min(means)) / (1 - max(means)))
     printed = score(tmp_path, protocol="rfw").out
+    assert f"{skewed:.2f}" in printed
     order = [
         printed.index(text) for text in ("African, 10 folds", "Indian, 10 folds", "mean by race")
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from damcli.errors import UserError
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
+    from damcli.evaluation.group_results import GroupEvaluation
     from damcli.evaluation.llr import LlrQuality
     from damcli.scoring.matches import Matches
 
@@ -149,15 +150,17 @@ def print_evaluation(
     to_stderr: bool = False,
     more: Mapping[str, Any] | None = None,
     quality: LlrQuality | None = None,
+    groups: Sequence[GroupEvaluation] = (),
 ) -> None:
-    """Print an evaluation, and how good its llr are where there are any.
+    """Print an evaluation, by groups as well, and how good its llr are where there are any.
 
     As JSON (with more in the document), as CSV (which has no place for the reliability of
     llr), or as tables.
     """
     import json
 
-    from damcli.reports import calibration, documents
+    from damcli.reports import calibration, documents, group_rows
+    from damcli.reports.groups import print_groups
     from damcli.reports.tables import print_report
 
     if as_json:
@@ -165,14 +168,18 @@ def print_evaluation(
             evaluation, command=command, inputs=inputs, settings=settings
         )
         document |= more or {}
+        if groups:
+            document["groups"] = [group_rows.as_document(one) for one in groups]
         if quality is not None:
             document["llr"] = calibration.quality_as_dict(quality)
         print(json.dumps(document, indent=2))
     elif as_csv:
-        print(documents.as_csv(evaluation), end="")
+        print(documents.as_csv(evaluation, groups), end="")
     else:
         stream = sys.stderr if to_stderr else sys.stdout
         print_report(evaluation, stream=stream)
+        for one in groups:
+            print_groups(one, stream=stream)
         if quality is not None:
             calibration.print_quality(quality, stream=stream)
 

@@ -20,6 +20,7 @@ from damcli.cli.console import (
     print_evaluation,
     usage_error,
 )
+from damcli.cli.groups import check_groups, evaluate_by_groups, in_distances
 
 if TYPE_CHECKING:
     from damcli.evaluation import Evaluation
@@ -61,6 +62,7 @@ def evaluate(
     threshold: Annotated[
         Path | None, typer.Option(help="A picked threshold, to hold against these scores.")
     ] = None,
+    group: shared.GroupOption = None,
     require: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,6 +99,7 @@ def evaluate(
         raise usage_error("--not-worse needs --baseline OLD, and --resamples above 0")
     if baseline == STDOUT == scores:
         raise usage_error("only one of the two lists can come from stdin")
+    columns = check_groups(group)
     requirements = gates.parse(require or ())
     from damcli.evaluation.thresholds import main_score
     from damcli.protocols.scores import ScoreList
@@ -110,7 +113,7 @@ def evaluate(
     if output is not None:
         check_writable(output, force=force)
     given = None if threshold is None else read_threshold(threshold)
-    scored = ScoreList(scores, score or (), label)
+    scored = ScoreList(scores, score or (), label, columns)
     main = main_score(scored.metrics)
     _check_requirements(requirements, scored, given)
     if given is not None:
@@ -124,6 +127,8 @@ def evaluate(
     found = evaluate_with_progress(
         matches, _all_fars(fars, requirements), resamples, seed, messages
     )
+    cut = None if given is None else (given, given.score)
+    groups = evaluate_by_groups(matches, found, cut, messages)
     at_threshold = None
     if point.threshold is not None and point.decisions is not None:
         at_threshold = (point.threshold.score, point.decisions)
@@ -132,6 +137,7 @@ def evaluate(
     )
     if distance:
         found = _in_distances(found)
+        groups = tuple(map(in_distances, groups))
     print_evaluation(
         found,
         command="evaluate",
@@ -140,6 +146,7 @@ def evaluate(
         as_json=as_json,
         as_csv=as_csv,
         more={**point.document(), "gates": gates.documents(verdicts)},
+        groups=groups,
     )
     if not as_json:
         point.show(scored.origin, to_stderr=as_csv)

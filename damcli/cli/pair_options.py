@@ -45,6 +45,16 @@ ScoresOutput = Annotated[
     typer.Option("--output", "-o", help="Scores: .csv, .csv.gz, .parquet; - for stdout."),
 ]
 Resamples = Annotated[int, typer.Option(min=0, help="Of the 95 % intervals; 0 for none.")]
+GroupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="COLUMN",
+        help="Also print error rates by this column of the pairs, or of the embeddings' groups; "
+        "repeatable.",
+        show_default=False,
+    ),
+]
 SkipMissing = Annotated[
     bool,
     typer.Option(

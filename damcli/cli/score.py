@@ -23,6 +23,7 @@ from damcli.cli.console import (
     print_evaluation,
     usage_error,
 )
+from damcli.cli.groups import check_groups, evaluate_by_groups
 from damcli.cli.pair_options import Combine, LidOf
 from damcli.cli.protocol_options import (
     ProtocolOption,
@@ -117,6 +118,7 @@ def score(
         Path | None,
         typer.Option(help="A threshold of damcli evaluate --threshold-at: adds a column accept."),
     ] = None,
+    group: shared.GroupOption = None,
     skip_missing: shared.SkipMissing = False,
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
@@ -141,6 +143,7 @@ def score(
         ways="a pair list, --all-pairs or --protocol",
     )
     check_protocol_options(protocol, root)
+    columns = check_groups(group)
     pooled = lid is LidOf.POOLED
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, linear=linear, pooled=pooled
@@ -186,6 +189,7 @@ def score(
         combine=combine.value,
         linear=linear,
         calibration=calibrated,
+        groups=columns,
         skip_missing=skip_missing,
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
@@ -203,6 +207,8 @@ def score(
         return
     evaluation = evaluate_with_progress(matches, fars, resamples, seed, messages)
     evaluation = in_own_metric(evaluation, protocol, scores)
+    cut = None if given is None else (given, judged)
+    groups = evaluate_by_groups(matches, evaluation, cut, messages)
     decisions, more = None, {"left_out": left_out(scores) | ids_left_out(fitted)}
     if given is not None:
         decisions = operating_points.decide(given, matches, judged, resamples, seed)
@@ -217,6 +223,7 @@ def score(
         to_stderr=output == STDOUT,
         more=more,
         quality=None if calibrated is None else quality_of_matches(matches, calibrated),
+        groups=groups,
     )
     if given is not None and not as_json:
         operating_points.show(given, decisions, "these pairs", to_stderr=output == STDOUT or as_csv)

@@ -7,7 +7,7 @@ chance to be kept falls with the rank, and a kept pair then stands for 1/chance 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ KEEP_ALL = 200_000
 _TOP = 25_000
 _REST = 100_000
 _GENUINE = 100_000
+# Gives each pair of a chunk a chance, (n,) float64.
+Chances = Callable[[MatchChunk], Floats]
 
 
 class Side(NamedTuple):
@@ -40,7 +42,43 @@ def sample(
     share = 1.0 if matches.genuine_count <= KEEP_ALL else _GENUINE / matches.genuine_count
     flat = [(np.empty(0), np.array([share])) for _ in counts]
     ranked = [_chances_by_rank(one, matches.impostor_count) for one in counts]
-    return _keep(matches.genuine(), flat, rng), _keep(matches.impostors(), ranked, rng)
+    return _keep(matches.genuine(), flat, rng)[0], _keep(matches.impostors(), ranked, rng)[0]
+
+
+class GroupedSide(NamedTuple):
+    """Genuine or impostor pairs of a sample, with their groups."""
+
+    side: Side
+    groups: NDArray[np.int16]
+    """(columns, 2, n), of probe and reference."""
+
+
+def grouped_sample(
+    matches: Matches,
+    counts: Sequence[MatchCounts],
+    rng: np.random.Generator,
+    chances: tuple[Chances, Chances],
+) -> tuple[GroupedSide, GroupedSide]:
+    """Return the genuine and the impostor side, small groups not thinned out like large ones.
+
+    Parameters
+    ----------
+    matches, counts
+        The pairs, and their counts where there are more than `KEEP_ALL` impostors.
+    rng
+        What draws.
+    chances
+        For genuine and for impostor pairs, what chance their groups give them at least.
+    """
+    flat = [(np.empty(0), np.zeros(1)) for _ in matches.metrics]
+    ranked = flat
+    if matches.impostor_count > KEEP_ALL:
+        ranked = [_chances_by_rank(one, matches.impostor_count) for one in counts]
+    genuine, impostors = chances
+    return (
+        _keep(matches.genuine(), flat, rng, genuine),
+        _keep(matches.impostors(), ranked, rng, impostors),
+    )
 
 
 def _chances_by_rank(counts: MatchCounts, impostors: int) -> tuple[Floats, Floats]:
@@ -60,12 +98,15 @@ def _chances_by_rank(counts: MatchCounts, impostors: int) -> tuple[Floats, Float
 
 
 def _keep(
-    chunks: Iterable[MatchChunk], parts: list[tuple[Floats, Floats]], rng: np.random.Generator
-) -> Side:
-    """Keep each pair with the largest of the chances that its scores give it."""
-    kept = []
+    chunks: Iterable[MatchChunk],
+    parts: list[tuple[Floats, Floats]],
+    rng: np.random.Generator,
+    at_least: Chances | None = None,
+) -> GroupedSide:
+    """Keep each pair with the largest of the chances that its scores and groups give it."""
+    kept, groups = [], []
     for chunk in chunks:
-        chance = np.zeros(chunk.scores.shape[1])
+        chance = np.zeros(chunk.scores.shape[1]) if at_least is None else at_least(chunk)
         for scores, (cuts, chances) in zip(chunk.scores, parts, strict=True):
             np.maximum(chance, chances[np.searchsorted(cuts, scores, "right")], out=chance)
         chosen = np.flatnonzero(rng.random(len(chance)) < chance)
@@ -77,7 +118,9 @@ def _keep(
                 chunk.reference_subjects[chosen].astype(np.int64),
             )
         )
-    return Side(
+        groups.append(chunk.groups[..., chosen])
+    side = Side(
         np.concatenate([part.scores for part in kept], axis=1),
         *(np.concatenate([part[column] for part in kept]) for column in (1, 2, 3)),
     )
+    return GroupedSide(side, np.concatenate(groups, axis=2))

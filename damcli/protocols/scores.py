@@ -17,6 +17,7 @@ from damcli.protocols.columns import (
     REFERENCE_NAMES,
     check_distinct,
 )
+from damcli.protocols.groups import listed_columns, no_such_column
 from damcli.protocols.pairs import Coded, coded, labels_of
 
 DEFAULT_SCORES = ("cosine", "score")
@@ -73,6 +74,8 @@ class ScoreList:
         they are there.
     label
         The label column; by default found by its name.
+    groups
+        Columns that tell pairs apart: NAME, or ``probe_NAME`` and ``reference_NAME``.
 
     Raises
     ------
@@ -81,7 +84,11 @@ class ScoreList:
     """
 
     def __init__(
-        self, path: Path | str, scores: Sequence[str] = (), label: str | None = None
+        self,
+        path: Path | str,
+        scores: Sequence[str] = (),
+        label: str | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         self._table = TextTable(str(path))
         self.origin = self._table.origin
@@ -104,6 +111,23 @@ class ScoreList:
             tuple(self.places[name] for name in SUBJECT_COLUMNS)
             if all(name in self.places for name in SUBJECT_COLUMNS)
             else None
+        )
+        self.groups = {name: self._group_places(name) for name in groups}
+
+    def _group_places(self, name: str) -> tuple[int, int]:
+        further = [other for other in self._names if not self._is_taken(other)]
+        columns = listed_columns(name, further)
+        if columns is None:
+            raise no_such_column(name, further, (), self.origin)
+        return self.places[columns[0]], self.places[columns[1]]
+
+    def _is_taken(self, name: str) -> bool:
+        """Whether a column says something else than to which group a pair belongs."""
+        known = (*PROBE_NAMES, *REFERENCE_NAMES, *SUBJECT_COLUMNS)
+        return (
+            name in (*self.metrics, *DEFAULT_SCORES)
+            or self.places[name] == self.label
+            or name.lower() in known
         )
 
     def _default_scores(self) -> tuple[str, ...]:

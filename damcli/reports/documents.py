@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from damcli import __version__
 from damcli.evaluation import Evaluation
+from damcli.evaluation.group_results import GroupEvaluation
+from damcli.reports.group_rows import GROUP_COLUMNS, group_rows
 from damcli.reports.rows import COLUMNS, as_dict, rows_of
 
 SCHEMA = "damcli/evaluation"
@@ -74,10 +76,16 @@ def as_document(
     }
 
 
-def as_csv(evaluation: Evaluation) -> str:
-    """Return the rows as CSV with a header, at full precision; empty where nothing applies."""
+def as_csv(evaluation: Evaluation, groups: Sequence[GroupEvaluation] = ()) -> str:
+    """Return the rows as CSV with a header, at full precision; empty where nothing applies.
+
+    Those of groups follow; the table then has their further columns.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = GROUP_COLUMNS if groups else COLUMNS
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(as_dict(row) for row in rows_of(evaluation))
+    for one in groups:
+        writer.writerows(as_dict(row) for row in group_rows(one))
     return text.getvalue()

@@ -13,6 +13,7 @@ from damcli.evaluation.results import Estimate, MetricResult
 
 TAR = "TAR@FAR"
 FOLDS = "accuracy over folds"
+SKEWED = "skewed error ratio"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,18 @@ def _fold_rows(evaluation: Evaluation) -> list[Row]:
             for m in metrics
             if len(m.group_folds) > 1
         ]
+    rows += [_skewed_row(m, evaluation.groups) for m in metrics if len(m.group_folds) > 1]
     return rows + [_fold_row(m.name, "", m.folds) for m in metrics if m.folds is not None]
+
+
+def _skewed_row(metric: MetricResult, groups: str) -> Row:
+    """Divide the largest error of a group by the smallest."""
+    errors = [1 - one.accuracy.mean for one in metric.group_folds]
+    row = Row(metric.name, f"{FOLDS}, {SKEWED} by {groups}", note=f"{len(errors)} groups")
+    if min(errors) <= 0:
+        faultless = ", ".join(g.group for g in metric.group_folds if g.accuracy.mean >= 1)
+        return replace(row, note=f"n/a (no errors in {faultless})")
+    return replace(row, value=max(errors) / min(errors))
 
 
 def _fold_row(metric: str, group: str, accuracy: FoldAccuracy) -> Row:

@@ -8,11 +8,12 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, TextIO
 
 from damcli.evaluation import Evaluation
-from damcli.reports.rows import FOLDS, TAR, Row, is_of_folds, rows_of
+from damcli.reports.rows import FOLDS, SKEWED, TAR, Row, is_of_folds, rows_of
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 _MIN_WIDTH = 130
 _FILE_WIDTH = 200
@@ -114,14 +115,14 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     return table_of([title for title, _ in columns], lines)
 
 
-def table_of(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+def table_of(titles: Sequence[str], lines: Sequence[Sequence[str | Text]]) -> Table:
     """Lay cells out under their titles; names stand left, numbers right."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
-        left = title in ("", "FAR", "metric")
+        left = title in ("", "FAR", "group", "metric")
         table.add_column(title, justify="left" if left else "right", no_wrap=True)
     for cells in lines:
         table.add_row(*cells)
@@ -133,6 +134,8 @@ def _value(row: Row) -> str:
         return row.note or ""
     if row.standard_error is not None:
         return f"{percent(row.value)} ± {100 * row.standard_error:.2f}"
+    if SKEWED in row.quantity:
+        return f"{row.value:.2f}"
     if row.low is None or row.high is None:
         return percent(row.value)
     return f"{percent(row.value)} [{100 * row.low:.2f}, {100 * row.high:.2f}]"

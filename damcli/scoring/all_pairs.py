@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError, counted
 from damcli.protocols.from_subjects import genuine_pairs
+from damcli.scoring.groups import Grouping, PairGroups
 from damcli.scoring.matches import UNKNOWN, MatchChunk
 from damcli.scoring.scorer import Scorer
 from damcli.scoring.table import ScoredChunk
@@ -120,12 +121,18 @@ class AllPairScores:
     labelled = True
     group_names: tuple[str, ...] = ()
 
-    def __init__(self, pairs: AllPairs, scorer: Scorer) -> None:
+    def __init__(self, pairs: AllPairs, scorer: Scorer, groups: PairGroups) -> None:
         self.pairs = pairs
         self.scorer = scorer
         self.metrics = scorer.metrics
         self.origin = pairs.probes.origin
         self.subject_count = pairs.subject_count
+        self._groups = groups
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The columns that tell pairs apart."""
+        return tuple(numbers.grouping for numbers in self._groups.numbers)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -160,6 +167,7 @@ class AllPairScores:
             self.pairs.probe_codes[probe].astype(np.int32),
             self.pairs.reference_codes[reference].astype(np.int32),
             np.full(scores.shape[1], UNKNOWN, dtype=np.int32),
+            self._groups.codes(probe, reference),
         )
 
     def matches(self) -> AllPairScores:
@@ -180,7 +188,7 @@ class AllPairScores:
                 reference_rows,
                 same.astype(np.int8),
                 None,
-                {},
+                self._groups.cells(probe_rows, reference_rows),
                 scores,
                 self.scorer.columns,
             )

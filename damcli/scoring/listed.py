@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from damcli.protocols.scores import ScoreChunk, ScoreList
+from damcli.scoring.groups import GroupNumbers
 from damcli.scoring.matches import MatchSpool
 from damcli.storage.spool import Spool
 
@@ -26,16 +27,19 @@ def matches_of(
     Raises
     ------
     InputError
-        A label is neither 1 nor 0, or a score is not a finite number.
+        A label is neither 1 nor 0, a score is not a finite number, or a column of groups
+        holds too many.
     """
     subjects = _numbers(scores, scores.subjects or ())
     folds = _numbers(scores, () if scores.fold is None else (scores.fold,))
     before = () if baseline is None else (baseline[0],)
+    groups = [GroupNumbers(name, scores.origin) for name in scores.groups]
     spool = MatchSpool(
         (*before, *scores.metrics),
         subject_count=len(subjects),
         has_folds=scores.fold is not None,
         origin=scores.origin,
+        groups=groups,
     )
     sign = -1.0 if distance else 1.0
 
@@ -52,7 +56,12 @@ def matches_of(
         if baseline is not None:
             columns.insert(0, sign * baseline[1].read(len(spool), len(chunk)))
         probe, reference = sides or (None, None)
-        spool.append(chunk.labels, columns, probe, reference, fold)
+        codes = [
+            [numbers.encode(chunk.column(place)) for place in scores.groups[numbers.name]]
+            for numbers in groups
+        ]
+        numbered = np.array(codes, dtype=np.int16).reshape(len(groups), 2, len(chunk))
+        spool.append(chunk.labels, columns, probe, reference, fold, numbered)
 
     scores.read(take)
     return spool

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
+from damcli.scoring.groups import NO_GROUP, Grouping, GroupNumbers
 from damcli.storage.spool import Spool
 
 CHUNK_MATCHES = 1 << 20
@@ -25,6 +26,8 @@ class MatchChunk(NamedTuple):
     reference_subjects: NDArray[np.int32]
     folds: NDArray[np.int32]
     """(n,) fold numbers, `UNKNOWN` where there are none."""
+    groups: NDArray[np.int16]
+    """(columns, 2, n) group numbers of probe and reference, `NO_GROUP` where not known."""
 
 
 def require_both_classes(genuine: int, impostors: int, origin: str) -> None:
@@ -66,6 +69,11 @@ class Matches(Protocol):
 
     @property
     def has_folds(self) -> bool: ...  # noqa: D102
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The columns that tell pairs apart."""
+        ...
+
     def genuine(self) -> Iterator[MatchChunk]: ...  # noqa: D102
     def impostors(self) -> Iterator[MatchChunk]: ...  # noqa: D102
 
@@ -83,6 +91,8 @@ class MatchSpool:
         Whether the pairs come in folds.
     origin
         Where the pairs come from, for messages.
+    groups
+        The numbers of the groups, for each column that tells pairs apart.
     """
 
     def __init__(
@@ -92,21 +102,29 @@ class MatchSpool:
         subject_count: int = 0,
         has_folds: bool = False,
         origin: str = "pairs",
+        groups: Sequence[GroupNumbers] = (),
     ) -> None:
         self.metrics = tuple(metrics)
         self.origin = origin
         self.subject_count = subject_count
         self.has_folds = has_folds
+        self._groups = tuple(groups)
         record = [
             ("scores", np.float64, (len(self.metrics),)),
             ("probe", np.int32),
             ("reference", np.int32),
             ("fold", np.int32),
+            ("groups", np.int16, (len(self._groups), 2)),
         ]
         self._by_label = (Spool(record), Spool(record))
 
     def __len__(self) -> int:
         return self.genuine_count + self.impostor_count
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """The columns that tell pairs apart."""
+        return tuple(numbers.grouping for numbers in self._groups)
 
     @property
     def genuine_count(self) -> int:
@@ -125,6 +143,7 @@ class MatchSpool:
         probe_subjects: NDArray[np.integer] | None = None,
         reference_subjects: NDArray[np.integer] | None = None,
         folds: NDArray[np.integer] | None = None,
+        groups: NDArray[np.int16] | None = None,
     ) -> None:
         """Add n pairs: labels 1 or 0, one array of scores a metric, and what else is known."""
         records = np.empty(len(labels), dtype=self._by_label[0].dtype)
@@ -133,6 +152,7 @@ class MatchSpool:
         records["probe"] = UNKNOWN if probe_subjects is None else probe_subjects
         records["reference"] = UNKNOWN if reference_subjects is None else reference_subjects
         records["fold"] = UNKNOWN if folds is None else folds
+        records["groups"] = NO_GROUP if groups is None else np.moveaxis(groups, 2, 0)
         for label, spool in enumerate(self._by_label):
             spool.append(records[labels == label])
 
@@ -151,4 +171,5 @@ class MatchSpool:
                 records["probe"],
                 records["reference"],
                 records["fold"],
+                np.moveaxis(records["groups"], 0, 2),
             )

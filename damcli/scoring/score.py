@@ -18,14 +18,16 @@ from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_disjoint, check_same_space
+from damcli.scoring.groups import PairGroups
 from damcli.scoring.matches import MatchSpool, require_both_classes
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
+from damcli.scoring.used import used_rows, used_subject_codes
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
-from damcli.storage.embeddings import Embeddings, Rows, subject_codes
+from damcli.storage.embeddings import Embeddings
 from damcli.storage.lidr import Lidr
 
 CHUNK_PAIRS = 1 << 18
@@ -36,15 +38,21 @@ Floats = NDArray[np.float64]
 class ListedScores:
     """The scores of a pair list, computed chunk by chunk when they are read."""
 
-    def __init__(self, pairs: ResolvedPairs, scorer: Scorer, chunk_pairs: int) -> None:
+    def __init__(
+        self, pairs: ResolvedPairs, scorer: Scorer, chunk_pairs: int, groups: PairGroups
+    ) -> None:
         self._pairs = pairs
+        self._groups = groups
         self._chunk_pairs = chunk_pairs
         self.scorer = scorer
         self.metrics = scorer.metrics
         self.labelled = pairs.labelled
         self.origin = pairs.origin
         self.replaced = replaced_columns(
-            pairs.group_names, scorer.probes, scorer.references, scorer.columns
+            pairs.group_names,
+            scorer.probes,
+            scorer.references,
+            (*scorer.columns, *groups.written),
         )
 
     def __len__(self) -> int:
@@ -65,12 +73,13 @@ class ListedScores:
         for rows in self._pairs.chunks(self._chunk_pairs):
             folds = None if rows.folds is None else self._pairs.fold_names[rows.folds]
             scores = self.scorer.pairs(rows.probe_rows, rows.reference_rows)
+            groups = {name: rows.groups[name] for name in rows.groups if name not in self.replaced}
             yield ScoredChunk(
                 rows.probe_rows,
                 rows.reference_rows,
                 rows.labels,
                 folds,
-                {name: rows.groups[name] for name in rows.groups if name not in self.replaced},
+                groups | self._groups.cells(rows.probe_rows, rows.reference_rows),
                 scores,
                 self.scorer.columns,
             )
@@ -87,13 +96,14 @@ class ListedScores:
             raise InputError(self._pairs.origin, "carries no labels, so it cannot be evaluated")
         probes, references = self.scorer.probes, self.scorer.references
         known = probes.subjects is not None and references.subjects is not None
-        codes = _used_subject_codes(self._pairs, probes, references) if known else None
+        codes = used_subject_codes(self._pairs, probes, references) if known else None
         folds = {name: number for number, name in enumerate(sorted(self._pairs.fold_names))}
         spool = MatchSpool(
             self.metrics,
             subject_count=codes[2] if codes else 0,
             has_folds=self._pairs.has_folds,
             origin=self._pairs.origin,
+            groups=self._groups.numbers,
         )
         for chunk in self.chunks():
             assert chunk.labels is not None
@@ -103,34 +113,11 @@ class ListedScores:
                 codes[0][chunk.probe_rows] if codes else None,
                 codes[1][chunk.reference_rows] if codes else None,
                 None if chunk.folds is None else np.array([folds[name] for name in chunk.folds]),
+                self._groups.codes(chunk.probe_rows, chunk.reference_rows, chunk.groups),
             )
             if on_chunk is not None:
                 on_chunk(chunk)
         return spool
-
-
-def _used_subject_codes(
-    pairs: ResolvedPairs, probes: Embeddings, references: Embeddings
-) -> tuple[Rows, Rows, int]:
-    """Give the subjects that occur in the pairs numbers, in the order of their names."""
-    probe_used, reference_used = _used(pairs, probes, references)
-    assert probes.subjects is not None
-    assert references.subjects is not None
-    mine, theirs, count = subject_codes(
-        probes.subjects[probe_used], references.subjects[reference_used]
-    )
-    probe_codes = np.full(len(probes), -1, dtype=np.int64)
-    reference_codes = np.full(len(references), -1, dtype=np.int64)
-    probe_codes[probe_used], reference_codes[reference_used] = mine, theirs
-    return probe_codes, reference_codes, count
-
-
-def _used(pairs: ResolvedPairs, probes: Embeddings, references: Embeddings) -> tuple[Rows, Rows]:
-    seen = np.zeros(len(probes), dtype=bool), np.zeros(len(references), dtype=bool)
-    for rows in pairs.chunks(CHUNK_PAIRS):
-        seen[0][rows.probe_rows] = True
-        seen[1][rows.reference_rows] = True
-    return np.flatnonzero(seen[0]), np.flatnonzero(seen[1])
 
 
 def score(
@@ -147,6 +134,7 @@ def score(
     linear: bool = False,
     calibration: Calibration | None = None,
     more_metrics: Sequence[Metric] = (),
+    groups: Sequence[str] = (),
     skip_missing: bool = False,
     allow_overlap: bool = False,
     allow_mixed_models: bool = False,
@@ -181,6 +169,8 @@ def score(
         From `damcli.calibrate` or `damcli.read_calibration`: adds the log-likelihood ratio.
     more_metrics
         Further scores that come after DAM.
+    groups
+        Columns of the list, or of both sides' embeddings, that tell people or pairs apart.
     skip_missing
         Leave out pairs with an unknown id and list them in ``missing``.
     allow_overlap
@@ -201,8 +191,9 @@ def score(
     Raises
     ------
     InputError
-        An id is unknown, labels are all of one class, the files do not belong together, the
-        calibration was made with others, or anchors show a test subject.
+        An id is unknown, labels are all of one class, the files do not belong together, a
+        column of groups is nowhere, the calibration was made with others, or anchors show a
+        test subject.
     UserError
         Anchors and a lidr are given, the lidr was fitted with another k or s, ``combine`` is
         neither of its two, or ``pairs`` are all pairs of other embeddings.
@@ -230,6 +221,7 @@ def score(
         pairs,
         Sides(embeddings, references),
         lids.scorer,
+        groups=groups,
         skip_missing=skip_missing,
         chunk_pairs=chunk_pairs,
         reading=reading,
@@ -241,6 +233,7 @@ def scored(
     sides: Sides,
     scorer: Callable[[Sides], Scorer],
     *,
+    groups: Sequence[str] = (),
     skip_missing: bool = False,
     chunk_pairs: int = CHUNK_PAIRS,
     reading: Progress | None = None,
@@ -250,19 +243,28 @@ def scored(
     Raises
     ------
     InputError
-        An id is unknown, or labels are all of one class.
+        An id is unknown, labels are all of one class, or a column of groups is nowhere.
     """
     probes, references = sides.probes, sides.references
+    listed = () if isinstance(pairs, AllPairs) else pairs.group_names
+    told_apart = PairGroups(
+        groups,
+        [name for name in listed if name not in replaced_columns(listed, probes, references)],
+        probes=probes,
+        references=references,
+        origin=probes.origin if isinstance(pairs, AllPairs) else pairs.origin,
+    )
     if isinstance(pairs, AllPairs):
         genuine = len(pairs.genuine)
         require_both_classes(genuine, len(pairs) - genuine, probes.origin)
-        return AllPairScores(pairs, scorer(sides))
+        return AllPairScores(pairs, scorer(sides), told_apart)
     resolved = resolve(pairs, probes, references, skip_missing=skip_missing, progress=reading)
     if resolved.labelled:
         genuine = resolved.genuine_count
         require_both_classes(genuine, len(resolved) - genuine, resolved.origin)
-    used = _used(resolved, probes, references)
-    return ListedScores(resolved, scorer(Sides(probes, references, *used)), chunk_pairs)
+    used = used_rows(resolved, probes, references)
+    made = scorer(Sides(probes, references, *used))
+    return ListedScores(resolved, made, chunk_pairs, told_apart)
 
 
 @dataclass(frozen=True)
