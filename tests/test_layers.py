@@ -29,7 +29,7 @@ UPSTREAM = {
         *("storage", "sources", "models", "embedding"),
         *("protocols", "scoring", "metrics", "evaluation"),
     },
-    "reports": {"evaluation", "calibration", "storage"},
+    "reports": {"evaluation", "calibration", "lid", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2", "matplotlib"}

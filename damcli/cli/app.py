@@ -24,6 +24,7 @@ from damcli.cli import (
     info,
     pairs,
     pool,
+    report,
     score,
     train,
 )
@@ -49,7 +50,11 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "calibrate": calibrate.calibrate,
         "score": score.score,
     },
-    "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
+    "Evaluation": {
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
+        "report": report.report,
+    },
     "Data": {
         "pairs": pairs.pairs,
         "pool": pool.pool,
