@@ -70,10 +70,10 @@ def report(
 
     require_plots("A report")
     date = made_on()
-    check_targets(output, figures, force=force)
+    _check_distinct(scores)
+    check_targets(output, figures, len(scores), force=force)
     messages = Messages(quiet=quiet)
     job = Job(tuple(score or ()), label, fars, columns, resamples, seed, embeddings, anchors)
-    _check_distinct(scores)
     sections: list[Section] = [section_of(path, job, messages) for path in scores]
     html = page(sections, command=command_line(), date=date)
     written = write_report(html, sections, output, figures, force=force)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from damcli.storage.atomic import atomic_output, check_writable
 if TYPE_CHECKING:
     from damcli.reports.page import Section
 
+_ALWAYS = ("roc", "scores")  # figures that every scores file has
 PAGE_SUFFIXES = (".html", ".htm")
 
 
@@ -38,8 +40,10 @@ def made_on() -> str | None:
         ) from error
 
 
-def check_targets(output: Path, figures: Path | None, *, force: bool) -> None:
-    """Refuse outputs that could not be written, before any work is done."""
+def check_targets(output: Path, figures: Path | None, files: int, *, force: bool) -> None:
+    """Refuse outputs that could not be written, before any work is done on so many files."""
+    from damcli.reports.style import FORMATS
+
     if output.suffix.lower() not in PAGE_SUFFIXES:
         raise OutputError(
             f"{output}: a page of unknown kind '{output.suffix}'; expected .html",
@@ -50,6 +54,10 @@ def check_targets(output: Path, figures: Path | None, *, force: bool) -> None:
         raise OutputError(
             f"{figures}: is a file; expected a folder for the figures", hint="name a folder"
         )
+    if figures is not None and figures.is_dir():
+        starts = [""] if files == 1 else [f"{number}-" for number in range(1, files + 1)]
+        for start, name, suffix in product(starts, _ALWAYS, FORMATS):
+            check_writable(figures / (start + name + suffix), force=force)
 
 
 def write_report(

@@ -96,13 +96,11 @@ def _of_scores(
     thresholds = [
         None if place is None else metric.points[place].threshold for metric in evaluation.metrics
     ]
-    return [
-        roc_picture(curves, job.fars),
-        det_picture(curves, job.fars),
-        histogram_picture(
-            histograms(matches), None if place is None else job.fars[place], thresholds
-        ),
-    ]
+    spread = histogram_picture(
+        histograms(matches), None if place is None else job.fars[place], thresholds
+    )
+    drawn = [roc_picture(curves, job.fars), det_picture(curves, job.fars), spread]
+    return [picture for picture in drawn if picture is not None]
 
 
 def _look(

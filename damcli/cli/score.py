@@ -200,6 +200,8 @@ def score(
     tell_left_out(scores, messages)
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
     sets = [] if sides["anchors"] is None else [sides["anchors"]]
+    known = {} if source is None else source.describe()
+    about["lid source"] = {name: known.get(name) for name in ("anchor_kind", "anchor_count")}
     about["anchors"] = about_anchors(sets, allow_overlap)
     matches = write_and_match(
         scores, output, force, about, messages, accept, prior=prior if probability else None

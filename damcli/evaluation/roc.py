@@ -34,7 +34,8 @@ class RocCurve:
     tar
         (P,) float64, conservative: at most FAR × impostors are accepted, ties included.
     low, high
-        (P,) float64, 95 % interval at each FAR; None where nothing was resampled.
+        (P,) float64, 95 % interval at each FAR, the lower end never falling; None where
+        nothing was resampled.
     """
 
     metric: str
@@ -105,6 +106,8 @@ def roc_curves(
         if resamples:
             found = [one.interval for one in intervals.estimates(place, len(fars)) if one]
             low, high = np.array(found, dtype=np.float64).T
+            # What is surely accepted at a low FAR is accepted at a higher one as well.
+            low = np.maximum.accumulate(low)
         curves.append(RocCurve(metric, fars, tars[place], low, high))
     return tuple(curves)
 

@@ -13,6 +13,7 @@ from damcli.reports.tables import scientific
 
 FEW_SUBJECTS = 50
 FEW_FALSE_ACCEPTS = 10
+FEW_GENUINE = 200
 _FEW_METRICS = 3
 
 
@@ -43,12 +44,19 @@ def cautions(
 
 def _of_fars(evaluation: Evaluation) -> list[str]:
     points = evaluation.metrics[0].points
-    said = [
-        f"Too few impostor pairs for FAR {scientific(one.far)}: it takes "
-        f"{impostors_needed(one.far):,} or more, and there are {evaluation.impostors:,}."
-        for one in points
-        if one.allowed == 0
-    ]
+    said = []
+    below = [one.far for one in points if one.allowed == 0]
+    if below:
+        said.append(
+            f"Too few impostor pairs for FAR {', '.join(map(scientific, below))}: there are "
+            f"{evaluation.impostors:,}, and FAR {scientific(max(below))} takes "
+            f"{impostors_needed(max(below)):,} or more."
+        )
+    if evaluation.genuine < FEW_GENUINE:
+        said.append(
+            f"Only {counted(evaluation.genuine, 'genuine pair')}: one of them is "
+            f"{100 / evaluation.genuine:.1f} points of TAR."
+        )
     few = [one for one in points if 0 < one.allowed < FEW_FALSE_ACCEPTS]
     return said + [
         f"At FAR {scientific(one.far)} the threshold is set by the {one.allowed + 1} highest of "

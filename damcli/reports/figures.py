@@ -9,7 +9,7 @@ import numpy as np
 
 from damcli.evaluation.counts import Floats
 from damcli.evaluation.roc import Histogram, RocCurve
-from damcli.reports.style import FONT, INK, LINE_WIDTH, SMALL, THIN, dress, key, look, new_figure
+from damcli.reports.style import INK, LINE_WIDTH, THIN, dress, key, key_above, look, new_figure
 from damcli.reports.tables import scientific
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ def roc_picture(curves: Sequence[RocCurve], fars: Sequence[float]) -> Picture:
     )
 
 
-def det_picture(curves: Sequence[RocCurve], fars: Sequence[float]) -> Picture:
-    """Draw the false reject rate over FAR, both by their logarithm."""
+def det_picture(curves: Sequence[RocCurve], fars: Sequence[float]) -> Picture | None:
+    """Draw the false reject rate over FAR, both by their logarithm; None without any error."""
+    if all(curve.tar[0] == 1 for curve in curves):
+        return None
     figure = new_figure(5.6, 3.9)
     axes = figure.subplots()
     dress(axes, x="false accept rate (FAR)", y="false reject rate (1 − TAR, %)")
     frrs = [100 * (1 - curve.tar) for curve in curves]
-    lowest = min((frr[frr > 0].min() for frr in frrs if (frr > 0).any()), default=0.1)
+    lowest = min(frr[frr > 0].min() for frr in frrs if (frr > 0).any())
     for number, (curve, frr) in enumerate(zip(curves, frrs, strict=True)):
         seen = frr > 0  # a logarithm has no place for none
         _line(axes, number, curve.metric, curve.far[seen], frr[seen])
@@ -120,15 +122,7 @@ def histogram_picture(
             )
     for axes in panels[len(spread) :]:
         axes.set_visible(False)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        *(handles, labels),
-        loc="outside upper right",
-        ncols=len(labels),
-        frameon=False,
-        labelcolor=INK,
-        prop={"family": FONT, "size": SMALL},
-    )
+    key_above(figure, panels[0])
     names = ", ".join(one.metric for one in spread)
     return Picture(
         "scores",

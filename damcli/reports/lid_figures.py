@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from damcli.lid.outlook import Outlook
 from damcli.reports.figures import Picture
-from damcli.reports.style import INK, LINE_WIDTH, THIN, dress, key, look, new_figure
+from damcli.reports.style import INK, LINE_WIDTH, THIN, dress, key, key_above, look, new_figure
 
 _BINS = 60
 _BAND = 0.16
@@ -72,7 +72,7 @@ def lid_picture(seen: Outlook) -> Picture:
             linewidth=LINE_WIDTH,
             label=name,
         )
-    key(axes, loc="upper right")
+    key_above(figure, axes)
     return Picture(
         "lid",
         figure,

@@ -111,6 +111,19 @@ def key(axes: Axes, **where: Any) -> None:
     axes.legend(frameon=False, labelcolor=INK, prop={"family": FONT, "size": SMALL}, **where)
 
 
+def key_above(figure: Figure, axes: Axes) -> None:
+    """Add the legend of axes above the whole figure, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        *(handles, labels),
+        loc="outside upper right",
+        ncols=len(labels),
+        frameon=False,
+        labelcolor=INK,
+        prop={"family": FONT, "size": SMALL},
+    )
+
+
 def save(figure: Figure, path: Path, *, force: bool = False) -> None:
     """Write a figure, whole or not at all; the same figure gives the same bytes.
 
