@@ -30,7 +30,7 @@ UPSTREAM = {
         *("storage", "sources", "models", "embedding"),
         *("protocols", "scoring", "metrics", "evaluation"),
     },
-    "reports": {"evaluation", "calibration", "sweeping", "storage"},
+    "reports": {"evaluation", "calibration", "sweeping", "lid", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2", "matplotlib"}

@@ -24,6 +24,7 @@ from damcli.cli import (
     info,
     pairs,
     pool,
+    report,
     score,
     sweep,
     train,
@@ -54,6 +55,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "evaluate": evaluate.evaluate,
         "compare": compare.compare,
         "sweep": sweep.sweep,
+        "report": report.report,
     },
     "Data": {
         "pairs": pairs.pairs,

@@ -19,6 +19,7 @@ from damcli.cli.console import (
     usage_error,
 )
 from damcli.cli.score_output import (
+    about_anchors,
     check_output,
     digests_of,
     left_out,
@@ -149,6 +150,7 @@ def compare(
     }
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
     about["made_with"] = made_with
+    about["anchor sets"] = about_anchors(sets, allow_overlap)
     matches = write_and_match(scores, output, force, about, messages)
     if output is not None and output != STDOUT:
         list_missing(scores, Path(output), force, messages)

@@ -38,6 +38,7 @@ from damcli.cli.protocol_options import (
     pairs_digest,
 )
 from damcli.cli.score_output import (
+    about_anchors,
     check_output,
     digests_of,
     left_out,
@@ -198,6 +199,10 @@ def score(
     accept, judged = operating_points.acceptance(given, scores)
     tell_left_out(scores, messages)
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
+    sets = [] if sides["anchors"] is None else [sides["anchors"]]
+    known = {} if source is None else source.describe()
+    about["lid source"] = {name: known.get(name) for name in ("anchor_kind", "anchor_count")}
+    about["anchors"] = about_anchors(sets, allow_overlap)
     matches = write_and_match(
         scores, output, force, about, messages, accept, prior=prior if probability else None
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
     from damcli.scoring.table import Accept, ScoredChunk
+    from damcli.storage.anchors import Anchors
 
 
 def check_output(target: Path, force: bool, skip_missing: bool) -> None:
@@ -97,6 +99,25 @@ def digests_of(
     return digests | {role: file_digest(file) for role, file in files.items() if file is not None}
 
 
+def about_anchors(anchors: Sequence[Anchors], allow_overlap: bool) -> dict[str, Any]:
+    """Record of anchors what a report tells; of several sets in their order."""
+    if not anchors:
+        return {}
+    known = {
+        "anchor_kind": "+".join(one.kind for one in anchors),
+        "anchor_count": "+".join(str(len(one)) for one in anchors),
+        "anchors_dropped": _attributes(anchors, "dropped"),
+        "anchors_looked_at": _attributes(anchors, "looked_at_evaluation_set"),
+        "allow_overlap": True if allow_overlap else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _attributes(anchors: Sequence[Anchors], name: str) -> str | None:
+    found = [str(one.attributes[name]) for one in anchors if name in one.attributes]
+    return " + ".join(found) or None
+
+
 def write_and_match(
     scores: ListedScores | AllPairScores,
     output: str | None,
@@ -111,6 +132,7 @@ def write_and_match(
 
     With a prior, a column of probabilities is written as well.
     """
+    from damcli import __version__
     from damcli.scoring.calibrated import with_probability
     from damcli.scoring.table import score_file
     from damcli.storage.made_with import PREFIX, write_about
@@ -120,6 +142,7 @@ def write_and_match(
     to_stdout = output is None or output == STDOUT
     target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
     flat = {name: value for part in about.values() for name, value in part.items()}
+    flat["damcli_version"] = __version__
     texts = {PREFIX + name: str(value) for name, value in flat.items()}
     probes, references = scores.scorer.probes, scores.scorer.references
     accepted = 0

@@ -71,15 +71,15 @@ def evaluate(
     if matches.has_folds:
         folds = fold_accuracies(matches)
     values = np.array([_values(one, fars) for one in counts])
-    intervals = _Intervals(values)
+    intervals = Intervals(values)
     by_subject = matches.subject_count > 1
     if resamples:
         genuine, impostors = sample(matches, counts, np.random.default_rng(seed))
         plain, resampled = bootstrap(
             genuine, impostors, fars, resamples=resamples, seed=seed, progress=resampling
         )
-        units = _units(genuine) if by_subject else matches.genuine_count
-        intervals = _Intervals(values, resampled - plain, units, by_subject=by_subject)
+        units = independent_units(genuine) if by_subject else matches.genuine_count
+        intervals = Intervals(values, resampled - plain, units, by_subject=by_subject)
     return Evaluation(
         genuine=matches.genuine_count,
         impostors=matches.impostor_count,
@@ -126,7 +126,8 @@ def _values(counts: MatchCounts, fars: Sequence[float]) -> list[float]:
     ]
 
 
-def _units(genuine: Side) -> int:
+def independent_units(genuine: Side) -> int:
+    """Count the subjects that have genuine pairs."""
     return len(np.unique(genuine.probe_subjects))
 
 
@@ -154,7 +155,7 @@ def _result(
     )
 
 
-class _Intervals:
+class Intervals:
     """Turns resampled deviations into intervals around the exact values.
 
     Parameters

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from damcli.evaluation.group_results import ERROR, FMR, FNMR, UNKNOWN, GroupEvaluation
 from damcli.reports.group_rows import SPREAD, GroupRow, group_rows, groups_counted
-from damcli.reports.tables import console_for, percent, scientific, table_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from damcli.reports.tables import Grid, console_for, percent, scientific, table_of
 
 _TITLES = {FMR: "FMR [95 %]", FNMR: "FNMR [95 %]", ERROR: "error [95 %]"}
 Column = tuple[str, Callable[[GroupRow], str]]
@@ -27,22 +24,38 @@ def print_groups(evaluation: GroupEvaluation, *, stream: TextIO | None = None) -
     stream
         Where to; stdout by default.
     """
+    from rich.text import Text
+
     console = console_for(stream or sys.stdout)
-    rows = group_rows(evaluation)
-    compared = any(row.difference is not None or row.factor is not None for row in rows)
-    console.print(_heading(evaluation), markup=False)
-    for quantity in _TITLES:
-        mine = [row for row in rows if row.quantity == quantity]
-        if mine:
-            console.print(_table(_rate_columns(quantity, compared), mine))
-    spreads = [row for row in rows if row.kind == SPREAD]
-    if spreads:
-        console.print(_table(_spread_columns(evaluation, spreads, compared), spreads))
-    for line in _legend(evaluation, rows, compared):
+    console.print(heading_of(evaluation), markup=False)
+    for titles, lines in group_grids(evaluation):
+        # Labels are anybody's, and must not be read as markup.
+        console.print(table_of(titles, [[Text(cell) for cell in line] for line in lines]))
+    for line in group_legend(evaluation):
         console.print(line, markup=False)
 
 
-def _heading(evaluation: GroupEvaluation) -> str:
+def group_grids(evaluation: GroupEvaluation) -> list[Grid]:
+    """Lay out the tables of one column's groups: each rate, then how far they lie apart."""
+    rows = group_rows(evaluation)
+    compared = _is_compared(rows)
+    grids = []
+    for quantity in _TITLES:
+        mine = [row for row in rows if row.quantity == quantity]
+        if mine:
+            grids.append(_grid(_rate_columns(quantity, compared), mine))
+    spreads = [row for row in rows if row.kind == SPREAD]
+    if spreads:
+        grids.append(_grid(_spread_columns(evaluation, spreads, compared), spreads))
+    return grids
+
+
+def _is_compared(rows: Sequence[GroupRow]) -> bool:
+    return any(row.difference is not None or row.factor is not None for row in rows)
+
+
+def heading_of(evaluation: GroupEvaluation) -> str:
+    """Name the column and count its groups, and the pairs that belong to none."""
     groups = len(evaluation.groups)
     heading = f"By {evaluation.column}: {groups} group{'' if groups == 1 else 's'}"
     for line in evaluation.lines:
@@ -81,9 +94,7 @@ def _spread_columns(
     ]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[GroupRow]) -> Table:
-    from rich.text import Text
-
+def _grid(columns: Sequence[Column], rows: Sequence[GroupRow]) -> Grid:
     lines = []
     previous: tuple[str, str] | None = None
     for row in rows:
@@ -93,10 +104,9 @@ def _table(columns: Sequence[Column], rows: Sequence[GroupRow]) -> Table:
             cells[0] = ""
             if place[1] == previous[1]:
                 cells[1] = ""
-        # Labels are anybody's, and must not be read as markup.
-        lines.append([Text(cell) for cell in cells])
+        lines.append(cells)
         previous = place
-    return table_of([title for title, _ in columns], lines)
+    return Grid([title for title, _ in columns], lines)
 
 
 def _point(row: GroupRow) -> str:
@@ -141,12 +151,14 @@ def _write(row: GroupRow, number: float, *, signed: bool = False) -> str:
     return f"{100 * number:{sign}.2f}" if signed else percent(number)
 
 
-def _legend(evaluation: GroupEvaluation, rows: Sequence[GroupRow], compared: bool) -> list[str]:
+def group_legend(evaluation: GroupEvaluation) -> list[str]:
+    """Say how to read the tables of groups."""
+    rows = group_rows(evaluation)
     lines = [
         "One threshold a metric for all groups. FMR: impostor pairs accepted; FNMR: genuine pairs "
         "refused."
     ]
-    if compared:
+    if _is_compared(rows):
         lines.append(
             f"Δ: difference to {evaluation.metrics[0]} on the same resamples (FNMR in percent "
             "points); of a ratio, the factor."

@@ -6,6 +6,7 @@ differ as well, so that nothing is lost in grey. Text has the size of a printed 
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,6 +55,20 @@ def look(number: int) -> Look:
     return LOOKS[number % len(LOOKS)]
 
 
+def require_plots(purpose: str) -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises
+    ------
+    MissingExtra
+        It is not installed; ``purpose`` says what needed it.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(purpose, "plots") from error
+
+
 def new_figure(width: float = 6.5, height: float = 4.0) -> Figure:
     """Make an empty figure.
 
@@ -67,11 +82,10 @@ def new_figure(width: float = 6.5, height: float = 4.0) -> Figure:
     MissingExtra
         matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("A figure", "plots") from error
+    require_plots("A figure")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure((width, height), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
@@ -97,6 +111,19 @@ def key(axes: Axes, **where: Any) -> None:
     axes.legend(frameon=False, labelcolor=INK, prop={"family": FONT, "size": SMALL}, **where)
 
 
+def key_above(figure: Figure, axes: Axes) -> None:
+    """Add the legend of axes above the whole figure, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        *(handles, labels),
+        loc="outside upper right",
+        ncols=len(labels),
+        frameon=False,
+        labelcolor=INK,
+        prop={"family": FONT, "size": SMALL},
+    )
+
+
 def save(figure: Figure, path: Path, *, force: bool = False) -> None:
     """Write a figure, whole or not at all; the same figure gives the same bytes.
 
@@ -114,16 +141,19 @@ def save(figure: Figure, path: Path, *, force: bool = False) -> None:
     OutputError
         It has another suffix, exists, or cannot be written.
     """
-    from matplotlib import rc_context
-
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(
             f"{path}: a figure of unknown kind '{suffix}'; expected {', '.join(FORMATS)}"
         )
+    with atomic_output(path, force=force) as draft:
+        draw(figure, draft, suffix)
+
+
+def draw(figure: Figure, into: Path | BytesIO, suffix: str) -> None:
+    """Write a figure as ``.png``, ``.svg`` or ``.pdf``, always in the same bytes."""
+    from matplotlib import rc_context
+
     # TrueType, because publishers refuse Type 3 fonts; a salt, so that names in SVG stay.
-    with (
-        rc_context({"pdf.fonttype": 42, "svg.hashsalt": "damcli"}),
-        atomic_output(path, force=force) as draft,
-    ):
-        figure.savefig(draft, format=suffix[1:], metadata=_UNDATED[suffix])
+    with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "damcli"}):
+        figure.savefig(into, format=suffix[1:], metadata=_UNDATED[suffix])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
 
 from damcli.evaluation import Evaluation
 from damcli.reports.rows import FOLDS, SKEWED, TAR, Row, is_of_folds, rows_of
@@ -32,19 +32,37 @@ def print_report(evaluation: Evaluation, *, stream: TextIO | None = None) -> Non
         Where to; stdout by default.
     """
     console = console_for(stream or sys.stdout)
-    rows = rows_of(evaluation)
-    subjects = f" of {evaluation.subjects:,} subjects" if evaluation.subjects else ""
-    console.print(
-        f"{evaluation.genuine:,} genuine and {evaluation.impostors:,} impostor pairs{subjects}"
-    )
-    others = [row for row in rows if row.quantity != TAR]
-    if evaluation.leading == "folds" and any(map(is_of_folds, others)):
-        console.print(_table(_fold_columns(), [row for row in others if is_of_folds(row)]))
-        others = [row for row in others if not is_of_folds(row)]
-    console.print(_table(_tar_columns(evaluation), [r for r in rows if r.quantity == TAR]))
-    console.print(_table(_other_columns(evaluation), others))
-    for line in _legend(evaluation, rows):
+    console.print(pairs_counted(evaluation))
+    for grid in grids_of(evaluation):
+        console.print(table_of(*grid))
+    for line in legend_of(evaluation):
         console.print(line)
+
+
+class Grid(NamedTuple):
+    """The cells of a table; one that is blank at the start of a line repeats that above it."""
+
+    titles: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+
+def pairs_counted(evaluation: Evaluation) -> str:
+    """Say how many pairs there are, and of how many subjects where that is known."""
+    subjects = f" of {evaluation.subjects:,} subjects" if evaluation.subjects else ""
+    return f"{evaluation.genuine:,} genuine and {evaluation.impostors:,} impostor pairs{subjects}"
+
+
+def grids_of(evaluation: Evaluation) -> list[Grid]:
+    """Lay out the tables of an evaluation: TAR at each FAR, and the other quantities."""
+    rows = rows_of(evaluation)
+    others = [row for row in rows if row.quantity != TAR]
+    grids = []
+    if evaluation.leading == "folds" and any(map(is_of_folds, others)):
+        grids.append(_grid(_fold_columns(), [row for row in others if is_of_folds(row)]))
+        others = [row for row in others if not is_of_folds(row)]
+    grids.append(_grid(_tar_columns(evaluation), [r for r in rows if r.quantity == TAR]))
+    grids.append(_grid(_other_columns(evaluation), others))
+    return grids
 
 
 def console_for(stream: TextIO) -> Console:
@@ -102,7 +120,7 @@ def _other_columns(evaluation: Evaluation) -> list[Column]:
     ]
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+def _grid(columns: Sequence[Column], rows: Sequence[Row]) -> Grid:
     lines = []
     previous = None
     for row in rows:
@@ -112,7 +130,12 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> Table:
             cells[0] = ""
         lines.append(cells)
         previous = group
-    return table_of([title for title, _ in columns], lines)
+    return Grid([title for title, _ in columns], lines)
+
+
+def stands_left(title: str) -> bool:
+    """Whether the cells of a column are names rather than numbers."""
+    return title in ("", "FAR", "group", "metric", "verdict")
 
 
 def table_of(titles: Sequence[str], lines: Sequence[Sequence[str | Text]]) -> Table:
@@ -122,8 +145,8 @@ def table_of(titles: Sequence[str], lines: Sequence[Sequence[str | Text]]) -> Ta
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in titles:
-        left = title in ("", "FAR", "group", "metric")
-        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+        justify: Literal["left", "right"] = "left" if stands_left(title) else "right"
+        table.add_column(title, justify=justify, no_wrap=True)
     for cells in lines:
         table.add_row(*cells)
     return table
@@ -142,13 +165,20 @@ def _value(row: Row) -> str:
 
 
 def _difference(row: Row) -> str:
+    text = difference_text(row)
+    if row.difference_low is None:
+        return text
+    return f"{text}{' *' if row.is_significant else '  '}"
+
+
+def difference_text(row: Row) -> str:
+    """Write the difference to the baseline in percent points, with its interval."""
     if row.difference is None:
         return ""
     text = f"{100 * row.difference:+.2f}"
     if row.difference_low is None or row.difference_high is None:
         return text
-    mark = " *" if row.is_significant else "  "
-    return f"{text} [{100 * row.difference_low:+.2f}, {100 * row.difference_high:+.2f}]{mark}"
+    return f"{text} [{100 * row.difference_low:+.2f}, {100 * row.difference_high:+.2f}]"
 
 
 def _false_accepts(row: Row) -> str:
@@ -182,7 +212,9 @@ def conservative_digits(threshold: float | None, *, is_distance: bool) -> str:
         return f"{float(+Decimal(repr(float(threshold)))):.6g}"
 
 
-def _legend(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
+def legend_of(evaluation: Evaluation) -> list[str]:
+    """Say how to read the tables."""
+    rows = rows_of(evaluation)
     rule = "distance ≤ threshold" if evaluation.is_distance else "score ≥ threshold"
     lines = [f"Accept when {rule}. FAR and TAR are FMR and TMR of ISO/IEC 19795."]
     if len(evaluation.metrics) > 1:

@@ -116,13 +116,36 @@ def write_about(scores: Path, about: Mapping[str, Any], *, force: bool = False) 
 
 
 def read_about(scores: Path) -> MadeWith | None:
-    """Tell what a scores file was made with; None where that is not known.
+    """Tell what a scores file hangs on; None where that is not known.
+
+    Raises
+    ------
+    InputError
+        As `read_record`.
+    """
+    found = _read(scores)
+    return None if found is None else found[1]
+
+
+def read_record(scores: Path) -> dict[str, Any] | None:
+    """Return all that is recorded of how a scores file was made; None where nothing is.
+
+    Returns
+    -------
+    dict or None
+        By name: command, digests of the inputs, options. The values of a Parquet file are
+        texts.
 
     Raises
     ------
     InputError
         The record is damaged, or belongs to other content than the file has now.
     """
+    found = _read(scores)
+    return None if found is None else found[0]
+
+
+def _read(scores: Path) -> tuple[dict[str, Any], MadeWith] | None:
     if scores.suffix.lower() in _PARQUET:
         return _from_parquet(scores)
     beside = about_path(scores)
@@ -132,7 +155,8 @@ def read_about(scores: Path) -> MadeWith | None:
         document = json.loads(beside.read_text("utf-8"))
         if (document["schema"], document["schema_version"]) != (SCHEMA, _SCHEMA_VERSION):
             raise ValueError(f"{document['schema']}, version {document['schema_version']}")
-        made_with, digest = MadeWith.of(document["about"]), document["scores_sha256"]
+        record, digest = dict(document["about"]), document["scores_sha256"]
+        made_with = MadeWith.of(record)
     if digest != file_digest(scores):
         raise InputError(
             str(beside),
@@ -140,14 +164,14 @@ def read_about(scores: Path) -> MadeWith | None:
             f"expected that of {scores}, which was changed since",
             hint=_hint(beside),
         )
-    return made_with
+    return record, made_with
 
 
 def _hint(beside: Path) -> str:
     return f"score again, or remove {beside} to treat the scores as of unknown origin"
 
 
-def _from_parquet(scores: Path) -> MadeWith | None:
+def _from_parquet(scores: Path) -> tuple[dict[str, Any], MadeWith] | None:
     import pyarrow.parquet as pq
 
     with reading(str(scores), "not a readable Parquet file"):
@@ -157,4 +181,4 @@ def _from_parquet(scores: Path) -> MadeWith | None:
             for name, value in metadata.items()
             if name.decode().startswith(PREFIX)
         }
-        return MadeWith.of(about) if about else None
+        return (about, MadeWith.of(about)) if about else None

@@ -1,0 +1,106 @@
+"""Where ``damcli report`` writes: the page and its figures, all of them or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from damcli.errors import OutputError, UserError
+from damcli.storage.atomic import atomic_output, check_writable
+
+if TYPE_CHECKING:
+    from damcli.reports.page import Section
+
+_ALWAYS = ("roc", "scores")  # figures that every scores file has
+PAGE_SUFFIXES = (".html", ".htm")
+
+
+def made_on() -> str | None:
+    """Return the day of SOURCE_DATE_EPOCH, where that is set: a page is the same every day.
+
+    Raises
+    ------
+    UserError
+        It is no number of seconds.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return None
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UserError(
+            f"SOURCE_DATE_EPOCH is '{epoch}'; expected seconds since 1970",
+            hint="unset it, or set it as in SOURCE_DATE_EPOCH=$(date +%s)",
+        ) from error
+
+
+def check_targets(output: Path, figures: Path | None, files: int, *, force: bool) -> None:
+    """Refuse outputs that could not be written, before any work is done on so many files."""
+    from damcli.reports.style import FORMATS
+
+    if output.suffix.lower() not in PAGE_SUFFIXES:
+        raise OutputError(
+            f"{output}: a page of unknown kind '{output.suffix}'; expected .html",
+            hint=f"-o {output.with_suffix('.html').name}",
+        )
+    check_writable(output, force=force)
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise OutputError(
+            f"{figures}: is a file; expected a folder for the figures", hint="name a folder"
+        )
+    if figures is not None and figures.is_dir():
+        starts = [""] if files == 1 else [f"{number}-" for number in range(1, files + 1)]
+        for start, name, suffix in product(starts, _ALWAYS, FORMATS):
+            check_writable(figures / (start + name + suffix), force=force)
+
+
+def write_report(
+    html: str, sections: Sequence[Section], output: Path, figures: Path | None, *, force: bool
+) -> int:
+    """Write the page and the figures; where one cannot be written, none is.
+
+    Returns
+    -------
+    int
+        How many figures were written, each of them in three formats.
+    """
+    made = figures is not None and not figures.exists()
+    try:
+        if figures is not None:
+            figures.mkdir(parents=True, exist_ok=True)
+        count = _write(html, sections, output, figures, force=force)
+    except BaseException:
+        if made and figures is not None and figures.is_dir():
+            figures.rmdir()
+        raise
+    return count
+
+
+def _write(
+    html: str, sections: Sequence[Section], output: Path, figures: Path | None, *, force: bool
+) -> int:
+    from damcli.reports.style import FORMATS, draw
+
+    names = [] if figures is None else list(_named(sections))
+    with ExitStack() as stack:
+        stack.enter_context(atomic_output(output, force=force)).write_text(html, "utf-8")
+        for name, section, place in names:
+            for suffix in FORMATS:
+                assert figures is not None
+                draft = stack.enter_context(atomic_output(figures / (name + suffix), force=force))
+                draw(section.pictures[place].figure, draft, suffix)
+    return len(names)
+
+
+def _named(sections: Sequence[Section]) -> Iterator[tuple[str, Section, int]]:
+    """Name the figures; those of several files by the number of their section."""
+    for number, section in enumerate(sections, 1):
+        start = f"{number}-" if len(sections) > 1 else ""
+        for place, picture in enumerate(section.pictures):
+            yield start + picture.name, section, place
