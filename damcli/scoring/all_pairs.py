@@ -139,7 +139,7 @@ class AllPairScores:
 
     def scored_by(self, scorer: Scorer) -> AllPairScores:
         """Score the same pairs by something else."""
-        return AllPairScores(self.pairs, scorer)
+        return AllPairScores(self.pairs, scorer, self._groups)
 
     @property
     def genuine_count(self) -> int:

@@ -70,7 +70,7 @@ class ListedScores:
 
     def scored_by(self, scorer: Scorer) -> ListedScores:
         """Score the same pairs by something else."""
-        return ListedScores(self._pairs, scorer, self._chunk_pairs)
+        return ListedScores(self._pairs, scorer, self._chunk_pairs, self._groups)
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
