@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from damcli.cli import report_output
+from damcli.reports import html
 from damcli.storage.hdf5 import write_embeddings
 from damcli.storage.made_with import about_path
 from tests.cli import Outcome, damcli, failed
@@ -90,6 +91,13 @@ def folder(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+@pytest.fixture
+def undrawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, for what is about words and numbers: drawing is most of a report's time."""
+    monkeypatch.setattr(html, "draw", lambda figure, into, suffix: into.write(b"<svg/>"))
+    return folder
+
+
 def report(*arguments: object) -> Outcome:
     return damcli("report", *arguments, *FARS)
 
@@ -122,7 +130,7 @@ def two_metrics(path: Path, shift: float, noise: float = 0.3) -> None:
     )
 
 
-def test_the_numbers_are_those_of_evaluate(folder: Path) -> None:
+def test_the_numbers_are_those_of_evaluate(undrawn: Path) -> None:
     page = made("scores.csv", "--group", "race")
     found = damcli("evaluate", "scores.csv", *FARS, "--group", "race", "--json")
     document = json.loads(found.out)
@@ -151,8 +159,8 @@ def test_the_numbers_are_those_of_evaluate(folder: Path) -> None:
         (0.0, "No difference is shown at any FAR that these pairs can measure.", "● no difference"),
     ],
 )
-def test_the_verdict(folder: Path, shift: float, words: str, mark: str) -> None:
-    two_metrics(folder / "two.csv", shift, noise=0.02 if shift == 0 else 0.3)
+def test_the_verdict(undrawn: Path, shift: float, words: str, mark: str) -> None:
+    two_metrics(undrawn / "two.csv", shift, noise=0.02 if shift == 0 else 0.3)
     page = made("two.csv", "--score", "cosine", "--score", "other")
     assert page.texts[page.texts.index(words) - 1] == "Does DAM help? Verification by cosine, other"
     marks = [row[1] for row in page.tables[0][1:]]
@@ -165,13 +173,13 @@ def test_the_verdict(folder: Path, shift: float, words: str, mark: str) -> None:
     assert [row["difference_high"] < 0 for row in rows] == [shift < 0] * 3
 
 
-def test_a_mixed_verdict_and_what_it_costs(folder: Path) -> None:
+def test_a_mixed_verdict_and_what_it_costs(undrawn: Path) -> None:
     rng = np.random.default_rng(0)
     genuine, impostors = rng.normal(3, 1, 400), rng.normal(0, 1, 4000)
     # The hardest impostors go, and the easiest genuine pairs go with them.
     other = np.where(genuine < 1.5, genuine - 3, genuine)
     scores(
-        folder / "mixed.csv",
+        undrawn / "mixed.csv",
         {"cosine": genuine, "other": other},
         {"cosine": impostors, "other": np.minimum(impostors, 1.4)},
     )
@@ -183,8 +191,8 @@ def test_a_mixed_verdict_and_what_it_costs(folder: Path) -> None:
     assert any("AUC gets worse: 9" in text for text in page.texts)
 
 
-def test_what_cannot_be_told(folder: Path) -> None:
-    two_metrics(folder / "two.csv", 1.0)
+def test_what_cannot_be_told(undrawn: Path) -> None:
+    two_metrics(undrawn / "two.csv", 1.0)
     options = ("--score", "cosine", "--score", "other", "-o", "page.html", "--force")
     assert damcli("report", "two.csv", *options, "--far", "1e-4", "--resamples", 20).code == 0
     page = Page(Path("page.html"))
@@ -196,7 +204,7 @@ def test_what_cannot_be_told(folder: Path) -> None:
     assert not any("helps at" in text for text in page.texts)
 
 
-def test_one_score_alone(folder: Path) -> None:
+def test_one_score_alone(undrawn: Path) -> None:
     page = made("scores.csv", "--score", "cosine")
     assert "One score, cosine: there is nothing to compare it with." in page.texts
 
@@ -227,7 +235,7 @@ def test_for_those_who_do_not_see_it(folder: Path) -> None:
     assert set(scopes) == {"col", "row"}
 
 
-def test_every_row_is_as_wide_as_its_table(folder: Path) -> None:
+def test_every_row_is_as_wide_as_its_table(undrawn: Path) -> None:
     """Cells that span lines are counted in each of them."""
     page = made("scores.csv", "--group", "race")
     widths: list[list[int]] = []
@@ -292,7 +300,7 @@ def test_the_same_input_gives_the_same_bytes(folder: Path, monkeypatch: pytest.M
     assert "on 2023-11-14:" in made("scores.csv", "--force").text
 
 
-def test_the_page_tells_what_was_run(folder: Path) -> None:
+def test_the_page_tells_what_was_run(undrawn: Path) -> None:
     page = made("scores.csv")
     facts = dict(row for row in page.tables[-1] if len(row) == 2)
     about = json.loads(about_path(Path("scores.csv")).read_text())
@@ -306,7 +314,7 @@ def test_the_page_tells_what_was_run(folder: Path) -> None:
     )
 
 
-def test_parquet_tells_the_same(folder: Path) -> None:
+def test_parquet_tells_the_same(undrawn: Path) -> None:
     files = ("--all-pairs", "-e", "emb.h5", "-a", "anchors.h5", "--resamples", 0, "-q")
     assert damcli("score", *files, "-o", "scores.parquet").code == 0
     pages = [made("scores.csv", "--force"), made("scores.parquet", "--force")]
@@ -318,9 +326,9 @@ def test_parquet_tells_the_same(folder: Path) -> None:
     assert pages[0].tables[:3] == pages[1].tables[:3]
 
 
-def test_several_files_are_held_against_each_other(folder: Path) -> None:
-    two_metrics(folder / "good.csv", 1.0)
-    two_metrics(folder / "none.csv", 0.0, noise=0.02)
+def test_several_files_are_held_against_each_other(undrawn: Path) -> None:
+    two_metrics(undrawn / "good.csv", 1.0)
+    two_metrics(undrawn / "none.csv", 0.0, noise=0.02)
     page = made("good.csv", "none.csv", *("--score", "cosine", "--score", "other"))
     assert page.texts[2] == "Helps in 1 of 2; no difference shown in 1 of 2 scores files."
     comparison = page.tables[0]
@@ -377,23 +385,23 @@ def test_without_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not Path("page.html").exists()
 
 
-def test_scores_of_unknown_origin(folder: Path) -> None:
+def test_scores_of_unknown_origin(undrawn: Path) -> None:
     about_path(Path("scores.csv")).unlink()
     page = made("scores.csv")
     assert "Nothing is recorded of how these scores were made" in page.text
     assert "score" in page.tables[0][0][3]
 
 
-def test_warnings(folder: Path) -> None:
+def test_warnings(undrawn: Path) -> None:
     page = made("scores.csv")
     assert "Only 40 subjects" in page.text
     assert "At FAR 1e-3 the threshold is set by the 8 highest of 7,020 impostor pairs" in page.text
-    two_metrics(folder / "two.csv", 0.0)
+    two_metrics(undrawn / "two.csv", 0.0)
     page = made("two.csv", *("--score", "cosine", "--score", "other"), "--force")
     assert "pairs are resampled" in page.text
 
 
-def test_overlap_is_told(folder: Path) -> None:
+def test_overlap_is_told(undrawn: Path) -> None:
     write_embeddings(Path("own.h5"), anchors(200))
     files = ("-e", "emb.h5", "-a", "own.h5", "-o", "own.csv", "--allow-overlap")
     assert damcli("score", "--all-pairs", *files, "--resamples", 0, "-q").code == 0

@@ -55,7 +55,7 @@ def section_of(scores: str, job: Job, messages: Messages) -> Section:
     matches.metrics = tuple(names.values())
     evaluation = evaluate_with_progress(matches, job.fars, job.resamples, job.seed, messages)
     groups = evaluate_by_groups(matches, evaluation, None, messages)
-    said = cautions(evaluation, groups, record)
+    said = cautions(evaluation, names[main], groups, record)
     pictures = _of_scores(matches, evaluation, job, messages)
     if seen is not None and probes is not None:
         pictures += _of_lids(seen, probes, job.groups)

@@ -93,8 +93,10 @@ def roc_curves(
     intervals = Intervals(tars)
     if resamples:
         genuine, impostors = sample(matches, counts, np.random.default_rng(seed))
+        # Half a false accept more, because the weights of a sample do not add up to whole ones.
+        between = ((allowed + 0.5) / matches.impostor_count).tolist()
         plain, resampled = bootstrap(
-            *(genuine, impostors, fars.tolist()), resamples=resamples, seed=seed, progress=progress
+            genuine, impostors, between, resamples=resamples, seed=seed, progress=progress
         )
         by_subject = matches.subject_count > 1
         units = independent_units(genuine) if by_subject else matches.genuine_count

@@ -7,8 +7,9 @@ from typing import Any
 
 from damcli.errors import counted
 from damcli.evaluation import Evaluation
-from damcli.evaluation.group_results import GroupEvaluation
+from damcli.evaluation.group_results import FMR, FNMR, GROUP, GroupEvaluation
 from damcli.evaluation.rates import impostors_needed
+from damcli.reports.group_rows import group_rows
 from damcli.reports.tables import scientific
 
 FEW_SUBJECTS = 50
@@ -19,6 +20,7 @@ _FEW_METRICS = 3
 
 def cautions(
     evaluation: Evaluation,
+    metric: str,
     groups: Sequence[GroupEvaluation] = (),
     record: Mapping[str, Any] | None = None,
 ) -> list[str]:
@@ -28,6 +30,8 @@ def cautions(
     ----------
     evaluation
         What was found.
+    metric
+        The one that is judged.
     groups
         The same by groups.
     record
@@ -38,6 +42,7 @@ def cautions(
         *_of_subjects(evaluation),
         *_of_metrics(evaluation),
         *(line for one in groups for line in _of_groups(one)),
+        *(line for one in groups for line in _of_worse_groups(one, metric)),
         *_of_record(record),
     ]
 
@@ -96,6 +101,20 @@ def _of_groups(evaluation: GroupEvaluation) -> list[str]:
     return [
         f"By {evaluation.column}: {', '.join(without)} lack genuine or impostor pairs within the "
         "group, so a rate of theirs is missing."
+    ]
+
+
+def _of_worse_groups(evaluation: GroupEvaluation, metric: str) -> list[str]:
+    """Name the groups that pay, whatever the people as a whole gain."""
+    paying: dict[tuple[str, str], list[str]] = {}
+    for row in group_rows(evaluation):
+        worse = row.is_significant and row.difference is not None and row.difference > 0
+        if worse and (row.metric, row.kind) == (metric, GROUP) and row.quantity in (FMR, FNMR):
+            paying.setdefault((str(row.group), row.quantity), []).append(scientific(row.far))
+    return [
+        f"By {evaluation.column}, {group}: {metric} has a higher {quantity} than "
+        f"{evaluation.metrics[0]}, beyond its interval, at FAR {', '.join(fars)}."
+        for (group, quantity), fars in paying.items()
     ]
 
 

@@ -42,6 +42,9 @@ def roc_picture(curves: Sequence[RocCurve], fars: Sequence[float]) -> Picture:
             _band(axes, number, curve.far, 100 * curve.low, 100 * curve.high)
     _mark(axes, fars, curves)
     axes.set_xscale("log")
+    lowest = 100 * min(float(curve.tar[0]) for curve in curves)
+    if lowest < 100:  # wide bands must not press the curves flat
+        axes.set_ylim(max(0.0, lowest - (100 - lowest) / 2) - 1, 101)
     _key(axes, len(curves), "lower right")
     return Picture(
         "roc",

@@ -12,6 +12,7 @@ from damcli.reports.style import draw
 from damcli.reports.tables import Grid, stands_left
 
 _MERGED = 2  # columns at the start of a table in which a blank cell repeats the one above
+_COLUMN = 6.0  # inches, beyond which a figure takes the whole width of the page
 _BAR_WIDTH, _BAR_HEIGHT = 190, 20
 
 
@@ -143,7 +144,7 @@ def figure(picture: Picture) -> str:
     draw(picture.figure, into, ".svg")
     data = base64.b64encode(into.getvalue()).decode()
     width, height = picture.figure.get_size_inches()
-    wide = ' class="wide"' if width > 2 * height else ""
+    wide = ' class="wide"' if width > _COLUMN else ""
     return (
         f'<figure{wide}><img src="data:image/svg+xml;base64,{data}" alt="{escape(picture.alt)}" '
         f'width="{width * 96:.0f}" height="{height * 96:.0f}">'
