@@ -25,11 +25,12 @@ UPSTREAM = {
     "pooling": {"storage", "sources", "lid", "protocols", "scoring"},
     "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
+    "identification": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
     "training": {
         *("storage", "sources", "models", "embedding"),
         *("protocols", "scoring", "metrics", "evaluation"),
     },
-    "reports": {"evaluation", "calibration", "storage"},
+    "reports": {"evaluation", "calibration", "identification", "storage"},
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2", "matplotlib"}

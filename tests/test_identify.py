@@ -1,0 +1,207 @@
+"""1:N search against slow loops: the ranking itself, then CMC and TPIR."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import damcli
+from damcli.identification import gallery as searched
+from damcli.identification.forms import Form, GalleryTerms, forms_of
+from damcli.identification.gallery import NOBODY, Gallery, Probes
+from damcli.metrics import log_dam, pair_similarities
+from damcli.storage.embeddings import Embeddings
+from tests.faces import anchors, faces
+
+FORMS = forms_of("DAM-R")
+
+
+def every_score(
+    form: Form, probes: Probes, entries: Embeddings, lids: np.ndarray, s: float
+) -> np.ndarray:
+    """Score every probe with every entry, as listed pairs are scored."""
+    grid = np.indices((len(probes.vectors), len(entries))).reshape(2, -1)
+    cosine = pair_similarities(probes.vectors, entries.vectors, *grid)
+    if form.combine is None:
+        scores = cosine
+    else:
+        scores = log_dam(cosine, probes.log_lid[grid[0]], lids[grid[1]], s=s, combine=form.combine)
+    return scores.reshape(len(probes.vectors), len(entries))
+
+
+def best_people(scores: np.ndarray, codes: np.ndarray, own: int, keep: int) -> list[tuple]:
+    """Rank the people of a gallery by their best entries, one entry after the other."""
+    seen: set[int] = set()
+    ranked = []
+    for row in sorted(range(len(scores)), key=lambda row: (-scores[row], row)):
+        if row != own and codes[row] not in seen:
+            seen.add(codes[row])
+            ranked.append((scores[row], row))
+    return ranked[:keep] + [(-np.inf, NOBODY)] * (keep - len(ranked))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    people=st.integers(1, 60),
+    copies=st.integers(0, 40),
+    spread=st.sampled_from([0.0, 1e-3, 0.3, 2.0, 40.0]),
+    s=st.sampled_from([0.25, 1.0, 64.0]),
+    keep=st.integers(1, 12),
+    dim=st.sampled_from([2, 16]),
+    first=st.sampled_from([1, 5, 64]),
+    widest=st.sampled_from([0, 20, 1000]),
+    seed=st.integers(0, 1000),
+)
+def test_search_is_brute_force(
+    people: int,
+    copies: int,
+    spread: float,
+    s: float,
+    keep: int,
+    dim: int,
+    first: int,
+    widest: int,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, people * 2, size=copies)
+    vectors = rng.normal(size=(people * 2, dim))
+    # Copies of entries, and a crowd that differs by less than float32 tells.
+    vectors = np.concatenate(
+        [vectors, vectors[drawn], vectors[:1] + 1e-8 * rng.normal(size=(9, dim))]
+    )
+    entries = Embeddings.from_arrays(vectors)
+    codes = rng.integers(0, people, size=len(entries))
+    lids = 2.3 + spread * rng.random(len(entries))
+    lids[people * 2 : people * 2 + copies] = lids[drawn]
+    probes = Probes(
+        Embeddings.from_arrays(np.concatenate([vectors[:3], rng.normal(size=(4, dim))])).vectors,
+        2.3 + spread * rng.random(len(vectors[:3]) + 4),
+        np.array([0, 1, *([NOBODY] * (len(vectors[:3]) + 2))]),
+    )
+    with (
+        patch.object(searched, "_WIDTH", first),
+        patch.object(searched, "_WIDEST", widest),
+        patch.object(searched, "_SHARD", 7),
+    ):
+        found = Gallery(entries, codes, GalleryTerms(lids, s), FORMS).top(probes, keep)
+    for place, form in enumerate(FORMS):
+        scores = every_score(form, probes, entries, lids, s)
+        for row in range(len(scores)):
+            expected = best_people(scores[row], codes, int(probes.own_rows[row]), keep)
+            got = zip(found.scores[place, row], found.rows[place, row], strict=True)
+            assert list(got) == expected, form.name
+
+
+def test_bounds_spare_most_of_the_gallery() -> None:
+    """Without them every search would be right as well, by comparing everybody."""
+    entries, probes = faces(6000, 1, dim=32), faces(40, 1, dim=32, seed=5, prefix="q")
+    some = anchors(dim=32)
+    lids = [damcli.log_lid(side, some) for side in (probes, entries)]
+    gallery = Gallery(entries, np.arange(6000), GalleryTerms(lids[1], 1.0), FORMS)
+    gallery.top(Probes(probes.vectors, lids[0], np.full(40, NOBODY)), 11)
+    assert gallery.widened == gallery.compared_with_all == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    g1=st.floats(-50, 50),
+    low=st.floats(-50, 50),
+    width=st.floats(0, 50),
+    share=st.floats(0, 1),
+    c=st.floats(-1, 1),
+    s=st.floats(0.1, 64),
+)
+def test_no_score_exceeds_its_line(
+    g1: float, low: float, width: float, share: float, c: float, s: float
+) -> None:
+    lids = np.array([low, low + width, low + share * width])
+    terms = GalleryTerms(lids, s)
+    for form in FORMS:
+        line = terms.lines(form, 1, np.array([g1]))
+        bound = line.scale * (c + line.slope * terms.extension(slice(0, 3))) + line.constant
+        scores = terms.scores(form, np.full(3, c), np.full(3, g1), np.arange(3))
+        assert (scores <= bound + 1e-9).all()
+        assert (line.slope >= 0).all()
+        assert (line.slope <= 1).all()
+        assert (np.abs(terms.extension(slice(0, 3))) <= terms.largest_extension + 1e-9).all()
+
+
+def split(people: int = 30, each: int = 4, seed: int = 0) -> tuple[Embeddings, Embeddings]:
+    """Make probes, and a gallery with two entries of two thirds of the people."""
+    everybody = faces(people, each, seed=seed, noise=1.2)
+    which = np.arange(len(everybody))
+    entry = (which % each < 2) & (which // each % 3 != 0)
+    return everybody.take(np.flatnonzero(~entry)), everybody.take(np.flatnonzero(entry))
+
+
+def by_hand(
+    scores: np.ndarray, probes: Embeddings, entries: Embeddings, rank: int, fpir: float
+) -> tuple[float, float | None]:
+    """Take CMC at a rank and TPIR at rank 1, one probe after the other."""
+    mated, lone = [], []
+    for row, subject in enumerate(probes.subjects):
+        best: dict[str, float] = {}
+        for column, other in enumerate(entries.subjects):
+            if probes.ids[row] != entries.ids[column]:
+                best[other] = max(best.get(other, -math.inf), scores[row, column])
+        if subject in best:
+            mate = best.pop(subject)
+            mated.append((1 + sum(score >= mate for score in best.values()), mate))
+        else:
+            lone.append(max(best.values()))
+    cmc = sum(place <= rank for place, _ in mated) / len(mated)
+    allowed = math.floor(Fraction(str(fpir)) * len(lone))
+    if allowed == 0:
+        return cmc, None
+    passing = [
+        threshold
+        for threshold in sorted({*lone, *(mate for _, mate in mated)})
+        if sum(score >= threshold for score in lone) <= allowed
+    ]
+    lowest = passing[0] if passing else math.inf
+    return cmc, sum(place == 1 and mate >= lowest for place, mate in mated) / len(mated)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    rank=st.integers(1, 6),
+    fpir=st.sampled_from([0.001, 0.03, 0.1, 0.29, 0.5]),
+    leave_one_out=st.booleans(),
+    rounded=st.booleans(),
+)
+def test_rates_against_slow_loops(
+    seed: int, rank: int, fpir: float, leave_one_out: bool, rounded: bool
+) -> None:
+    probes, entries = split(seed=seed)
+    if rounded:  # many equal scores
+        probes, entries = (
+            Embeddings.from_arrays(np.round(side.vectors * 2) + 0.1, side.ids, side.subjects)
+            for side in (probes, entries)
+        )
+    some = anchors(seed=seed + 1)
+    if leave_one_out:
+        entries = probes.take(np.arange(0, len(probes) - 7))
+        probes = entries
+    found = damcli.identify(
+        probes, entries, some, ranks=[rank], fpirs=[fpir], resamples=0, k=5, s=3.0
+    )
+    lids = [damcli.log_lid(side, some, k=5, s=3.0) for side in (probes, entries)]
+    block = Probes(probes.vectors, lids[0], np.full(len(probes), NOBODY))
+    assert [metric.name for metric in found.metrics] == ["cosine", "DAM-R", "DAM-R product"]
+    for form, metric in zip(FORMS, found.metrics, strict=True):
+        scores = every_score(form, block, entries, lids[1], 3.0)
+        cmc, tpir = by_hand(scores, probes, entries, rank, fpir)
+        assert metric.cmc[0].value == pytest.approx(cmc, abs=1e-12)
+        if tpir is None:
+            assert metric.tpirs == (None,)
+        else:
+            assert metric.tpirs[0].value == pytest.approx(tpir, abs=1e-12)
+        assert metric.points[0][0].tar == tpir
