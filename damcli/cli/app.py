@@ -21,6 +21,7 @@ from damcli.cli import (
     evaluate,
     export,
     fit_lidr,
+    identify,
     info,
     pairs,
     pool,
@@ -49,7 +50,11 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "calibrate": calibrate.calibrate,
         "score": score.score,
     },
-    "Evaluation": {"evaluate": evaluate.evaluate, "compare": compare.compare},
+    "Evaluation": {
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
+        "identify": identify.identify,
+    },
     "Data": {
         "pairs": pairs.pairs,
         "pool": pool.pool,
