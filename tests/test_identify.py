@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from unittest.mock import patch
 
@@ -12,12 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import damcli
+from damcli.errors import InputError, UserError
 from damcli.identification import gallery as searched
 from damcli.identification.forms import Form, GalleryTerms, forms_of
 from damcli.identification.gallery import NOBODY, Gallery, Probes
+from damcli.identification.rates import Rates, point_at
+from damcli.identification.search import Searches, own_rows, search
 from damcli.metrics import log_dam, pair_similarities
-from damcli.storage.embeddings import Embeddings
+from damcli.storage.anchors import Anchors
+from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings
 from tests.faces import anchors, faces
+from tests.lidrs import lidr
 
 FORMS = forms_of("DAM-R")
 
@@ -46,7 +52,7 @@ def best_people(scores: np.ndarray, codes: np.ndarray, own: int, keep: int) -> l
     return ranked[:keep] + [(-np.inf, NOBODY)] * (keep - len(ranked))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     people=st.integers(1, 60),
     copies=st.integers(0, 40),
@@ -205,3 +211,168 @@ def test_rates_against_slow_loops(
         else:
             assert metric.tpirs[0].value == pytest.approx(tpir, abs=1e-12)
         assert metric.points[0][0].tar == tpir
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), fpir=st.sampled_from([0.1, 0.29, 0.5]), within=st.integers(1, 4))
+def test_a_weight_is_so_many_probes(seed: int, fpir: float, within: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = 60
+    mated = rng.random(count) < 0.5
+    found = Searches(
+        origin="g.h5",
+        subjects=9,
+        entries=9,
+        mated=mated,
+        ranks=np.where(mated, rng.integers(1, 7, size=(2, count)), 7),
+        mate_scores=np.where(mated, rng.integers(0, 9, size=(2, count)) / 4, -np.inf),
+        other_scores=rng.integers(0, 9, size=(2, count)) / 4,
+        same_id=0,
+        widened=0,
+        compared_with_all=0,
+    )
+    weights = rng.integers(0, 4, size=count)
+    rows = np.repeat(np.arange(count), weights)
+    columns = ("ranks", "mate_scores", "other_scores")
+    copied = replace(
+        found, mated=mated[rows], **{name: getattr(found, name)[:, rows] for name in columns}
+    )
+    (weighted,) = Rates([found], [1, 3], [fpir], within).of(weights[None].astype(np.float64))
+    for metric in range(2):
+        ranks = copied.ranks[metric, copied.mated]
+        point = point_at(copied, metric, fpir, within)
+        assert point.allowed > 0
+        expected = [np.mean(ranks <= 1), np.mean(ranks <= 3), point.tar]
+        assert weighted[metric] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_resample_without_somebody_to_find_has_no_rate() -> None:
+    probes, entries = split()
+    found = search(probes, entries, (None, None), forms_of(None), 1.0, 3)
+    rates = Rates([found], [1], [0.1], 1)
+    (lone, mated) = rates.of(np.stack([~found.mated, found.mated]).astype(np.float64))
+    assert np.isnan(lone).all()
+    assert mated[0, 0] == pytest.approx(np.mean(found.ranks[0, found.mated] <= 1))
+    assert np.isnan(mated[0, 1])
+
+
+def test_intervals_hold_the_rates_of_other_people() -> None:
+    """Of many draws of probes, about 95 in 100 intervals hold the rate of all of them."""
+    people = faces(400, 3, noise=1.5)
+    entries = people.take(np.arange(0, 900, 3))
+    pool = [np.array([3 * person + 1, 3 * person + 2]) for person in range(400)]
+    everybody = np.concatenate(pool)
+    truth = damcli.identify(people.take(everybody), entries, fpirs=[0.1], resamples=0).metrics[0]
+    rng, held = np.random.default_rng(0), np.zeros(2)
+    for draw in range(60):
+        chosen = rng.permutation(400)[:100]
+        rows = np.concatenate([pool[person] for person in chosen])
+        found = damcli.identify(
+            people.take(rows), entries, ranks=[1], fpirs=[0.1], resamples=200, seed=draw
+        ).metrics[0]
+        pairs = ((found.cmc[0], truth.cmc[0]), (found.tpirs[0], truth.tpirs[0]))
+        held += [one.interval.low <= all_.value <= one.interval.high for one, all_ in pairs]
+    assert (held >= 52).all(), held
+
+
+def test_differences_are_paired() -> None:
+    probes, entries = split(60)
+    found = damcli.identify(probes, entries, anchors(), resamples=200)
+    cosine, dam, _ = found.metrics
+    for mine, theirs in zip((*dam.cmc, *dam.tpirs), (*cosine.cmc, *cosine.tpirs), strict=True):
+        if mine is None:
+            continue
+        assert mine.difference == mine.value - theirs.value
+        paired, alone = mine.difference_interval, mine.interval
+        assert paired.low <= mine.difference <= paired.high
+        # On resamples of their own, the width would be that of both together.
+        assert paired.high - paired.low < alone.high - alone.low
+    assert cosine.cmc[0].difference is None
+    again = damcli.identify(probes, entries, anchors(), resamples=200)
+    assert again.metrics == found.metrics
+
+
+def test_the_rates_of_galleries_are_averaged() -> None:
+    probes, entries = split()
+    first, second = entries.take(np.arange(0, 20)), entries.take(np.arange(20, len(entries)))
+    options = {"ranks": [1, 2], "fpirs": [0.1], "resamples": 30}
+    both = damcli.identify(probes, [first, second], anchors(), **options)
+    alone = [damcli.identify(probes, one, anchors(), **options) for one in (first, second)]
+    assert [one.galleries[0] for one in alone] == list(both.galleries)
+    for place, metric in enumerate(both.metrics):
+        parts = [one.metrics[place] for one in alone]
+        for rank in range(2):
+            mean = np.mean([part.cmc[rank].value for part in parts])
+            assert metric.cmc[rank].value == pytest.approx(mean)
+        assert metric.tpirs[0].value == pytest.approx(np.mean([p.tpirs[0].value for p in parts]))
+        assert metric.points[0] == tuple(part.points[0][0] for part in parts)
+
+
+def test_where_lids_come_from_names_the_scores() -> None:
+    probes, entries = split()
+
+    def names(**source: object) -> list[str]:
+        found = damcli.identify(probes, entries, resamples=0, **source)
+        return [metric.name for metric in found.metrics]
+
+    assert names() == ["cosine"]
+    assert names(lidr=lidr()) == ["cosine", "DAM-L", "DAM-L product"]
+    with pytest.raises(UserError, match="anchors and a lidr"):
+        names(anchors=anchors(), lidr=lidr())
+
+
+def test_scores_are_those_of_score() -> None:
+    probes, entries = split()
+    found: list = []
+    damcli.identify(
+        probes, entries, anchors(), resamples=0, candidates=lambda _, some: found.append(some)
+    )
+    (block,) = found
+    scored = damcli.score(damcli.all_pairs(probes, entries), probes, anchors(), gallery=entries)
+    cosine, dam = scored.scorer.pairs(block.probe_rows, block.entry_rows)
+    assert np.array_equal(block.cosine, cosine)
+    assert np.array_equal(block.score, dam)
+
+
+def test_row_numbers_are_no_ids() -> None:
+    probes, entries = (
+        Embeddings.from_arrays(side.vectors, None, side.subjects) for side in split()
+    )
+    assert entries.attributes[ROW_NUMBER_IDS]
+    assert (own_rows(probes, entries) == NOBODY).all()
+    assert (own_rows(probes, replace(probes)) == np.arange(len(probes))).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ranks": []}, "no ranks"),
+        ({"ranks": [0]}, "rank 0: expected a whole number from 1 on"),
+        ({"ranks": [2, 2]}, "a rank was given twice"),
+        ({"within": 0}, "rank 0"),
+        ({"fpirs": [1.0]}, "FPIR 1: expected a fraction between 0 and 1"),
+        ({"fpirs": [0.1, 0.1]}, "an FPIR was given twice"),
+        ({"combine": "mean"}, "combine = 'mean'; expected sum or product"),
+        ({"resamples": -1}, "-1 resamples"),
+        ({"galleries": []}, "no gallery was given"),
+    ],
+)
+def test_options_out_of_range(options: dict, message: str) -> None:
+    probes, entries = split()
+    options = {"galleries": entries, **options}
+    with pytest.raises(UserError, match=message):
+        damcli.identify(probes, **options)
+
+
+def test_sides_that_cannot_be_searched() -> None:
+    probes, entries = split()
+    with pytest.raises(InputError, match="carries no subjects, so nobody knows whom"):
+        damcli.identify(probes, replace(entries, subjects=None))
+    with pytest.raises(InputError, match="holds none of the people that the 80 probes"):
+        damcli.identify(probes, faces(4, 2, prefix="other"))
+    with pytest.raises(InputError, match="embeddings of dimension 8; expected 16"):
+        damcli.identify(probes, faces(dim=8))
+    own = Anchors.of(entries, kind="real-db")
+    with pytest.raises(InputError, match="20 subjects stand among the anchors"):
+        damcli.identify(probes, entries, own)
+    damcli.identify(probes, entries, own, allow_overlap=True, resamples=0)

@@ -114,6 +114,8 @@ def identify(
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, pooled=lid is LidOf.POOLED
     )
+    from damcli.storage.embeddings import MODEL_DIGEST
+
     asked = {"ranks": parse_ranks(ranks), "fpirs": parse_fpirs(fpir), "within": within}
     if output is not None:
         check_output(output, force, skip_missing=False)
@@ -132,6 +134,7 @@ def identify(
     }
     digests = digests_of(sides) | searched.digests | pooled_from(source)
     about = {**digests, **settings, "combine": None if source is None else combine.value}
+    about["model"] = sides["embeddings"].attributes.get(MODEL_DIGEST)
     with _candidate_lists(output, searched, source, about, force, messages) as candidates:
         found = _identify(
             searched,
