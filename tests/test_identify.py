@@ -105,6 +105,36 @@ def test_search_is_brute_force(
             assert list(got) == expected, form.name
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    spread=st.sampled_from([0.0, 0.1, 1.0, 8.0, 40.0]),
+    s=st.sampled_from([0.25, 1.0, 8.0, 64.0]),
+    width=st.integers(1, 30),
+    far=st.floats(-30, 30),
+    seed=st.integers(0, 1000),
+)
+def test_what_is_not_found_does_not_exceed_the_bounds(
+    spread: float, s: float, width: int, far: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    entries = Embeddings.from_arrays(rng.normal(size=(80, 3)))
+    lids = spread * rng.random(80)
+    probes = Probes(
+        Embeddings.from_arrays(rng.normal(size=(20, 3))).vectors,
+        far + spread * rng.random(20),
+        np.full(20, NOBODY),
+    )
+    gallery = Gallery(entries, np.arange(80), GalleryTerms(lids, s), FORMS)
+    pairs, bounds = gallery.candidates(probes, width)
+    found = np.zeros((20, 80), dtype=bool)
+    found[pairs.probes, pairs.rows] = True
+    assert found.sum() == len(pairs.probes)
+    for place, form in enumerate(FORMS):
+        scores = every_score(form, probes, entries, lids, s)
+        others = np.where(found, -np.inf, scores).max(axis=1)
+        assert (others <= bounds[place]).all(), form.name
+
+
 def test_bounds_spare_most_of_the_gallery() -> None:
     """Without them every search would be right as well, by comparing everybody."""
     entries, probes = faces(6000, 1, dim=32), faces(40, 1, dim=32, seed=5, prefix="q")

@@ -108,7 +108,7 @@ class Gallery:
         pending, width = np.arange(count), min(total, max(_WIDTH, 4 * keep))
         while len(pending) and width <= max(_WIDEST, 4 * keep):
             some = probes.take(pending)
-            candidates, bounds = self._candidates(some, width)
+            candidates, bounds = self.candidates(some, width)
             ranked = self._ranked(some, candidates, keep)
             proven = (ranked.scores[:, :, last] > bounds).all(axis=0) | (width == total)
             for mine, theirs in zip(found, ranked, strict=True):
@@ -123,6 +123,42 @@ class Gallery:
             for mine, theirs in zip(found, ranked, strict=True):
                 mine[:, row] = theirs[:, 0]
         return found
+
+    def candidates(self, probes: Probes, width: int) -> tuple[Pairs, Floats]:
+        """Find entries that may score high.
+
+        Parameters
+        ----------
+        probes
+            n probes.
+        width
+            How many of the largest ``c + t·e`` are taken for each score and probe.
+
+        Returns
+        -------
+        pairs : Pairs
+            Probes and what was found for them, each once.
+        bounds : ndarray
+            (F, n) float64, which the scores of all other entries do not exceed.
+        """
+        count = len(probes.vectors)
+        lines = [self._terms.lines(form, count, probes.log_lid) for form in self.forms]
+        slopes = np.concatenate([line.slope for line in lines])
+        values, rows = self._search(np.tile(probes.vectors, (len(lines), 1)), slopes, width)
+        lowest = values.min(axis=1).astype(np.float64).reshape(len(lines), count) + self._slack
+        bounds = np.stack(
+            [line.scale * low + line.constant for line, low in zip(lines, lowest, strict=True)]
+        )
+        by_form = {form.combine: place for place, form in enumerate(self.forms)}
+        if "sum" in by_form:
+            # exp(s·c)/G1 + exp(s·c)/G2: neither part exceeds that of the last one found by it.
+            first = self._terms.s * lowest[by_form[None]] - probes.log_lid
+            second = bounds[by_form["product"]] + probes.log_lid
+            both = np.logaddexp(first, second)
+            bounds[by_form["sum"]] = np.minimum(bounds[by_form["sum"]], both)
+        bounds += 1e-12 * np.abs(bounds)
+        keys = np.tile(np.arange(count), len(lines))[:, None] * len(self) + rows
+        return Pairs(*np.divmod(np.unique(keys), len(self))), bounds
 
     def mates(self, probes: Probes, codes: Rows) -> Floats:
         """Score each probe with the best entry of its own subject.
@@ -162,26 +198,6 @@ class Gallery:
     def cosines(self, probes: Probes, pairs: Pairs) -> Floats:
         """Return the cosine of pairs."""
         return pair_similarities(probes.vectors, self.entries.vectors, pairs.probes, pairs.rows)
-
-    def _candidates(self, probes: Probes, width: int) -> tuple[Pairs, Floats]:
-        """Find entries that may score high, and what no other entry exceeds: (F, n)."""
-        count = len(probes.vectors)
-        lines = [self._terms.lines(form, count, probes.log_lid) for form in self.forms]
-        slopes = np.concatenate([line.slope for line in lines])
-        values, rows = self._search(np.tile(probes.vectors, (len(lines), 1)), slopes, width)
-        lowest = values.min(axis=1).astype(np.float64).reshape(len(lines), count) + self._slack
-        bounds = np.stack(
-            [line.scale * low + line.constant for line, low in zip(lines, lowest, strict=True)]
-        )
-        by_form = {form.combine: place for place, form in enumerate(self.forms)}
-        if "sum" in by_form:
-            # exp(s·c)/G1 + exp(s·c)/G2: neither part exceeds that of the last one found by it.
-            parts = self._terms.s * lowest[by_form[None]] - probes.log_lid
-            both = np.logaddexp(parts, bounds[by_form["product"]])
-            bounds[by_form["sum"]] = np.minimum(bounds[by_form["sum"]], both)
-        bounds += 1e-12 * np.abs(bounds)
-        keys = np.tile(np.arange(count), len(lines))[:, None] * len(self) + rows
-        return Pairs(*np.divmod(np.unique(keys), len(self))), bounds
 
     def _search(self, vectors: Vectors, slopes: Floats, width: int) -> tuple[Vectors, Rows]:
         """Find the ``width`` largest ``c + t·e`` of each query, in no order: values and rows."""
