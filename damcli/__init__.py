@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from damcli.calibration import calibrate
     from damcli.embedding.embed import Embedded, embed
     from damcli.evaluation import Evaluation, evaluate
+    from damcli.identification.identify import identify
     from damcli.lid import log_lid
     from damcli.lid.fit_lidr import fit_lidr
     from damcli.metrics import log_dam
@@ -62,6 +63,7 @@ _HOMES = {
     "evaluate": "damcli.evaluation",
     "fit_ids": "damcli.protocols.naming",
     "fit_lidr": "damcli.lid.fit_lidr",
+    "identify": "damcli.identification.identify",
     "judge": "damcli.sweeping.choose",
     "log_dam": "damcli.metrics",
     "log_lid": "damcli.lid",
@@ -106,6 +108,7 @@ __all__ = [
     "evaluate",
     "fit_ids",
     "fit_lidr",
+    "identify",
     "judge",
     "log_dam",
     "log_lid",

@@ -76,3 +76,25 @@ def ytf(path: Path) -> Path:
             same = int(pair <= 250)
             lines.append(f"{fold}, {pair}, Ann_{fold}/{pair} , Bob_{pair}/0, {same}, {same}")
     return write(path, lines)
+
+
+def search_list(path: Path, subjects: dict[str, str], images: int = 2) -> Path:
+    """Write a 1:N list of IJB-B or IJB-C: a row for each image of each template."""
+    header = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT"
+    rows = [
+        f"{template},{subject},img/{template}{image}.jpg,{image},12,30,101,140"
+        for template, subject in subjects.items()
+        for image in range(images)
+    ]
+    return write(path, [header, *rows], "\r\n")
+
+
+def search_lists(root: Path) -> Path:
+    """Write IJB-C's 1:N lists, small: 24 probes of 12 people, six of them in each gallery."""
+    people = [str(3 * number + 1) for number in range(12)]
+    probes = {str(number): people[number % 12] for number in range(24)}
+    search_list(root / "meta" / "ijbc_1N_probe_mixed.csv", probes)
+    for which in (0, 1):
+        entries = {str(100 + number): people[number] for number in range(which, 12, 2)}
+        search_list(root / "meta" / f"ijbc_1N_gallery_G{which + 1}.csv", entries)
+    return root

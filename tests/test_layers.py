@@ -26,11 +26,15 @@ UPSTREAM = {
     "evaluation": {"scoring", "metrics"},
     "calibration": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
     "sweeping": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
+    "identification": {"storage", "metrics", "lid", "protocols", "scoring", "evaluation"},
     "training": {
         *("storage", "sources", "models", "embedding"),
         *("protocols", "scoring", "metrics", "evaluation"),
     },
-    "reports": {"evaluation", "calibration", "sweeping", "lid", "storage"},
+    "reports": {
+        *("evaluation", "calibration", "sweeping", "identification"),
+        *("lid", "storage"),
+    },
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
 HEAVY |= {"PIL", "cv2", "matplotlib"}

@@ -21,6 +21,7 @@ from damcli.cli import (
     evaluate,
     export,
     fit_lidr,
+    identify,
     info,
     pairs,
     pool,
@@ -56,6 +57,7 @@ PANELS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": compare.compare,
         "sweep": sweep.sweep,
         "report": report.report,
+        "identify": identify.identify,
     },
     "Data": {
         "pairs": pairs.pairs,

@@ -67,7 +67,7 @@ def fit(
     fitted = fit_ids(pairs, embeddings, gallery, skip_missing=skip_missing)
     for naming, side in _sides(fitted, embeddings, gallery):
         messages.say(f"{fitted.unit} found in {side.origin} by {naming.rule}")
-        if needs_pooling(pairs, side):
+        if needs_pooling(pairs.unit, side):
             messages.warn(
                 f"{side.origin} does not say that it was pooled; expected {fitted.unit}, not images"
             )

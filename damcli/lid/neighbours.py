@@ -128,7 +128,7 @@ def is_own(mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.boo
     return np.asarray((mine[:, None] == theirs) & (mine[:, None] != _NO_CODE))
 
 
-def same_source(embeddings: Embeddings, anchors: Anchors) -> bool:
+def same_source(embeddings: Embeddings, anchors: Embeddings) -> bool:
     """Whether row numbers, as ids, count the same rows on both sides.
 
     They do where a shared one stands for the same vector. Digests would not tell: files

@@ -157,22 +157,23 @@ def fit_ids(
         The official file is not what it should be, or an id has no embedding.
     """
     probes: set[str] = set()
-    references: set[str] = set()
+    others: set[str] = set()
     for chunk in pairs.chunks():
         probes.update(chunk.probes.names)
-        references.update(chunk.references.names)
+        others.update(chunk.references.names)
     if gallery is None:
-        one = name_ids(probes | references, embeddings.ids, pairs.id_kind)
+        one = name_ids(probes | others, embeddings.ids, pairs.id_kind)
         fitted = FittedPairs(pairs, one, one)
     else:
         fitted = FittedPairs(
             pairs,
             name_ids(probes, embeddings.ids, pairs.id_kind),
-            name_ids(references, gallery.ids, pairs.id_kind),
+            name_ids(others, gallery.ids, pairs.id_kind),
         )
     if not skip_missing:
-        _require_all(pairs, fitted.probes, embeddings)
-        _require_all(pairs, fitted.references, embeddings if gallery is None else gallery)
+        references = embeddings if gallery is None else gallery
+        require_all(pairs.origin, pairs.unit, fitted.probes, embeddings)
+        require_all(pairs.origin, pairs.unit, fitted.references, references)
     return fitted
 
 
@@ -187,22 +188,42 @@ def missing_text(naming: Naming, unit: str, side: Embeddings) -> str:
     )
 
 
-def needs_pooling(pairs: OfficialPairs, side: Embeddings) -> bool:
-    """Whether a protocol asks for templates or videos of a file that does not say it holds any."""
-    return pairs.unit in _POOLED_UNITS and POOLED not in side.attributes
+def needs_pooling(unit: str, side: Embeddings) -> bool:
+    """Whether templates or videos are asked of a file that does not say it holds any."""
+    return unit in _POOLED_UNITS and POOLED not in side.attributes
 
 
-def _hint(pairs: OfficialPairs, naming: Naming, side: Embeddings) -> str:
+def _hint(unit: str, naming: Naming, side: Embeddings, what: str) -> str:
     looks = f"its ids look like '{side.ids[0]}'"
-    if needs_pooling(pairs, side) and not naming.names:
-        return f"{looks}: if they are of images, pool them: {_POOLED_UNITS[pairs.unit]}"
-    return f"{looks}; leave such pairs out, counted and named, with --skip-missing"
+    if needs_pooling(unit, side) and not naming.names:
+        return f"{looks}: if they are of images, pool them: {_POOLED_UNITS[unit]}"
+    return f"{looks}; leave such {what} out, counted and named, with --skip-missing"
 
 
-def _require_all(pairs: OfficialPairs, naming: Naming, side: Embeddings) -> None:
+def require_all(
+    origin: str, unit: str, naming: Naming, side: Embeddings, *, what: str = "pairs"
+) -> None:
+    """Refuse ids without an embedding.
+
+    Parameters
+    ----------
+    origin
+        Their list, for messages.
+    unit
+        What an id names, in the plural.
+    naming
+        What was found of them.
+    side
+        The embeddings.
+    what
+        What could be left out instead.
+
+    Raises
+    ------
+    InputError
+        There are some.
+    """
     if naming.missing:
         raise InputError(
-            pairs.origin,
-            missing_text(naming, pairs.unit, side),
-            hint=_hint(pairs, naming, side),
+            origin, missing_text(naming, unit, side), hint=_hint(unit, naming, side, what)
         )

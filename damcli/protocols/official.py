@@ -120,7 +120,9 @@ def whole_number(text: str, origin: str, row: int, what: str) -> int:
         It is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise InputError(origin, f"{what} '{text[:40]}'; expected a whole number", row=row)
+        raise InputError(
+            origin, f"{what} '{text[:40]}'; expected a whole number", row=row, hint=CUT_SHORT
+        )
     return int(text)
 
 

@@ -54,9 +54,13 @@ def _under(folders: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{folder}{name}" for folder in ("", *folders.split()) for name in names)
 
 
+def under_meta(which: str, name: str) -> tuple[str, ...]:
+    """List where a file of IJB-B or IJB-C may lie."""
+    return _under(f"meta/ {which.upper()}/meta/ {which}/meta/ {which.upper()}/ {which}/", name)
+
+
 def _ijb(which: str, pairs: int) -> OfficialProtocol:
-    folders = f"meta/ {which.upper()}/meta/ {which}/meta/ {which.upper()}/ {which}/"
-    places = _under(folders, f"{which}_template_pair_label.txt")
+    places = under_meta(which, f"{which}_template_pair_label.txt")
     return OfficialProtocol(partial(IjbPairs, pairs=pairs), places, "tar", IJB_FARS)
 
 
@@ -113,10 +117,26 @@ def open_protocol(name: str, root: Path | str) -> OfficialPairs:
     if name not in PROTOCOLS:
         raise UserError(f"no protocol '{name}'; expected one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
-    return protocol.read(_find(name, Path(root), protocol.places))
+    return protocol.read(find_official(f"pairs of {name}", Path(root), protocol.places))
 
 
-def _find(name: str, root: Path, places: tuple[str, ...]) -> Path:
+def find_official(what: str, root: Path, places: tuple[str, ...]) -> Path:
+    """Find an official file.
+
+    Parameters
+    ----------
+    what
+        It, in words.
+    root
+        The folder that it lies under; or the file itself.
+    places
+        Patterns of where it may lie, the first of which to match counts.
+
+    Raises
+    ------
+    InputError
+        It lies in none of these places, or several files match one of them.
+    """
     if root.is_file():
         return root
     hint = "give the folder that holds the official files, or the file itself: --root FILE"
@@ -129,6 +149,4 @@ def _find(name: str, root: Path, places: tuple[str, ...]) -> Path:
             raise InputError(str(root), f"holds {listed}; expected one {place}", hint=hint)
         if found:
             return found[0]
-    raise InputError(
-        str(root), f"holds no pairs of {name}; looked for {', '.join(places)}", hint=hint
-    )
+    raise InputError(str(root), f"holds no {what}; looked for {', '.join(places)}", hint=hint)
