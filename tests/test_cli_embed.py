@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -206,6 +207,16 @@ FAULTS = {
     "no arch for a whole model": (("--arch", "a:b"), ("--arch",)),
     "a root for a folder": (("--root", "."), ("no list",)),
 }
+
+
+def test_the_hint_at_several_outputs_can_be_followed(folder: Path) -> None:
+    outputs = [("embedding", [None, 5]), ("pooled", [None, 4, 1, 1])]
+    conv_net(folder / "model.onnx", outputs=outputs)
+    refused = embed(folder)
+    failed(refused, "has 2 outputs, 2 of them (B, D)", "--output-name NAME")
+    (option,) = re.findall(r"hint: .* (--[a-z-]+) NAME", refused.err)
+    done = embed(folder, option, "embedding")
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize("fault", FAULTS)

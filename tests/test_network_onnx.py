@@ -169,7 +169,7 @@ def test_output_by_name_and_with_axes_of_one(path, images):
         path,
         "has 2 outputs, 2 of them (B, D) in floats; expected one:\n"
         "  embedding float32 (any, 5)\n  pooled float32 (any, 4, 1, 1)",
-        hint="--output NAME",
+        hint="--output-name NAME",
     )
     pooled = open_network(path, output_name="pooled").run(images)
     np.testing.assert_allclose(pooled @ HEAD.T, oracle(images), atol=1e-5)

@@ -192,7 +192,7 @@ def test_output_by_name(net, images, tmp_path):
     refused(
         tmp_path / "m.pt",
         "has 2 outputs, 2 of them (B, D) in floats; expected one:\n  raw float32 (1, 5)",
-        hint="--output NAME",
+        hint="--output-name NAME",
         arch=arch,
         size=(8, 9),
     )

@@ -108,7 +108,7 @@ def _output(path: Path, graph: Any, name: str | None) -> str:
             str(path),
             f"has {len(outputs)} outputs, {len(fitting)} of them (B, D) in floats; expected one:\n"
             f"{_listing(outputs)}",
-            hint="name the embedding: --output NAME",
+            hint="name the embedding: --output-name NAME",
         )
     return str(fitting[0].name)
 

@@ -253,7 +253,7 @@ def _embedding(torch: Any, path: Path, result: Any, name: str | None) -> Any:
             str(path),
             f"has {len(named)} outputs, {len(fitting)} of them (B, D) in floats; expected one:\n"
             f"{_listing(named)}",
-            hint="name the embedding: --output NAME",
+            hint="name the embedding: --output-name NAME",
         )
     return fitting[0]
 
