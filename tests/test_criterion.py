@@ -10,6 +10,7 @@ from torch import Tensor
 from damcli.errors import UserError
 from damcli.training.collectives import Peers, shard
 from damcli.training.criterion import MarginSoftmax, build_criterion, draw_centres
+from damcli.training.heads import build_head
 from tests import losses
 
 CLASSES, DIM = 50, 6
@@ -81,6 +82,18 @@ def test_what_is_drawn_depends_on_the_seed_and_the_step_alone() -> None:
     another = sampling(0.3, seed=1)
     another.next_step(4)
     assert another.kept(LABELS).tolist() != first
+
+
+def test_ranks_draw_apart() -> None:
+    nobody, kept = torch.tensor([], dtype=torch.int64), list[Any]()
+    for rank in range(2):
+        peers = Peers(rank, 2, None)
+        centres = draw_centres(shard(40, peers), DIM, seed=0)
+        head = build_head("cosface")
+        one = MarginSoftmax(head, centres, classes=40, seed=0, sample=0.5, peers=peers)
+        kept.append(one.kept(nobody).tolist())
+    assert [len(rows) for rows in kept] == [10, 10]
+    assert kept[0] != kept[1]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
