@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from damcli.cli.console import speed_of
 from damcli.storage.files import open_embeddings, read_embeddings
 from damcli.storage.partial import partials_of
 from tests.cli import Outcome, damcli, failed
@@ -217,6 +218,14 @@ def test_the_hint_at_several_outputs_can_be_followed(folder: Path) -> None:
     (option,) = re.findall(r"hint: .* (--[a-z-]+) NAME", refused.err)
     done = embed(folder, option, "embedding")
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(0.43, "0.43 faces/s"), (1.96, "2 faces/s"), (9.2, "9.2 faces/s"), (1234.5, "1,234 faces/s")],
+)
+def test_a_slow_run_does_not_read_as_standing_still(speed: float, text: str) -> None:
+    assert speed_of(speed, "faces") == text
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -178,7 +178,11 @@ def test_output_by_name_and_with_axes_of_one(path, images):
 
 def test_wrong_rank(path):
     conv_net(path, outputs=[("maps", [None, 4, 6, 7])])
-    refused(path, "gives an output of shape (1, 4, 6, 7) for 1 images; expected (B, D)")
+    refused(
+        path,
+        "gives an output of shape (1, 4, 6, 7) for 1 image; expected (B, D)",
+        hint="--output-name",
+    )
 
 
 def test_input_names(path):

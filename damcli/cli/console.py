@@ -85,7 +85,7 @@ class Messages:
                 bar.update(task, advance=done, description=what)
                 speed = bar.tasks[task].speed
                 if speed:
-                    bar.update(task, rate=f"{speed:,.0f} {unit}/s")
+                    bar.update(task, rate=speed_of(speed, unit))
 
             yield advance
 
@@ -197,6 +197,11 @@ def print_json(command: str, content: Mapping[str, Any]) -> None:
         "damcli_version": __version__,
     }
     print(json.dumps({**head, **content}, indent=2, default=str))
+
+
+def speed_of(speed: float, units: str) -> str:
+    """Write how many a second; a slow run must not read as standing still."""
+    return f"{speed:,.0f} {units}/s" if speed >= 10 else f"{speed:.2g} {units}/s"
 
 
 def command_line() -> str:

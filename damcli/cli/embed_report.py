@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from damcli.cli.console import Messages
+from damcli.cli.console import Messages, speed_of
 from damcli.errors import counted
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def report(done: Embedded, unit: str, messages: Messages) -> None:
     before = done.written - done.computed
     kept = f", {before:,} of them from before" if before else ""
     dropped = f"; {done.dropped:,} of {unit}s no longer there were dropped" if done.dropped else ""
-    rate = f" at {done.computed / done.seconds:,.0f} {unit}s/s" if done.computed else ""
+    rate = f" at {speed_of(done.computed / done.seconds, f'{unit}s')}" if done.computed else ""
     messages.say(
         f"wrote {counted(done.written, 'embedding')} of dimension {done.dim} to {done.output}"
         f"{rate}{kept}{dropped}"

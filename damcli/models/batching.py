@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.errors import InputError, UserError
+from damcli.errors import InputError, UserError, counted
 from damcli.models.network import InputSpec, Layout
 
 NUMBERS = ("float32", "float16", "float64", "bfloat16", "uint8")
@@ -101,10 +101,10 @@ class LoadedNetwork:
         if output.ndim != 2 or len(output) != len(numbers) or output.shape[1] == 0:
             raise InputError(
                 str(self.path),
-                f"gives an output of shape {shape} for {len(numbers)} images; expected (B, D), "
-                f"one vector an image, ({len(numbers)}, D)",
+                f"gives an output of shape {shape} for {counted(len(numbers), 'image')}; expected "
+                f"(B, D), one vector an image, ({len(numbers)}, D)",
                 hint="it may be a classifier or a detector, or another of its outputs is the "
-                "embedding: choose it by name",
+                "embedding: choose it by --output-name",
             )
         return np.ascontiguousarray(output, dtype=np.float32)
 
