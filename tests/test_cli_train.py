@@ -348,13 +348,14 @@ def test_an_unknown_recipe_in_a_config_and_a_missing_one(tmp_path: Path, data: P
     config = tmp_path / "run.toml"
     config.write_text('recipe = "fast"')
     command = ("train", data, "-o", tmp_path / "run", "--config", config)
-    failed(damcli(*command), "recipe 'fast'; expected one of casia, ms1m, cpu")
+    failed(damcli(*command), f"error: {config}: recipe is 'fast'; expected one of casia, ms1m, cpu")
     config.unlink()
     failed(damcli(*command), f"{config}: cannot be read (No such file or directory)")
 
 
 USAGE = {
     ("--lr", "0"): "--lr 0.0: expected a number above 0",
+    ("--seed", str(2**63)): "expected a whole number of 0 or more, below 2^63",
     ("--milestones", "3,x"): "--milestones 3,x: expected whole numbers separated by commas",
     ("--milestones", "3,3"): "--milestones 3,3: expected whole numbers above 0 that rise",
     ("--dropout", "1"): "--dropout 1.0: expected a number of 0 or more and below 1",
@@ -376,6 +377,7 @@ TOGETHER = {
     ("--batch", 8, "--accumulate", 8): "expected 2 or more images in each",
     ("--head", "triplet", "--scale", 32): "scale is 32, and triplet has none",
     ("--margin", 3): "margin is 3; expected from 0 to",
+    ("--head", "triplet", "--batch", 8, "--accumulate", 2): "triplets need two classes",
     ("--per-class", 3): "each with 3 images of every class in it",
     ("--per-class", 2, "--batch", 20): "a batch of 10 classes × 2 images, but there are 5 classes",
     ("--device", "cuda"): "--device cuda: PyTorch finds no GPU",
@@ -395,6 +397,9 @@ def test_what_does_not_go_together(tmp_path: Path, data: Path, options: tuple[ob
 def test_sources_that_cannot_be_trained_on(tmp_path: Path) -> None:
     one = people(tmp_path / "one", subjects=1)
     failed(train(one, tmp_path / "run"), "show one subject, 'p0'; expected two or more")
+    single = people(tmp_path / "single", subjects=2, images=1)
+    triplets = train(single, tmp_path / "run", "--head", "triplet")
+    failed(triplets, "every one of 2 classes has a single image; expected some with two or more")
     Image.fromarray(picture()).save(tmp_path / "flat.png")
     failed(train(tmp_path / "flat.png", tmp_path / "run"), "does not say whom its images show")
     assert train(Path("-"), tmp_path / "run").code == 2

@@ -68,6 +68,15 @@ def test_a_run_without_validation_has_two_panels(log: Path) -> None:
     assert [axes.get_ylabel() for axes in curves(log).axes] == ["loss", "learning rate"]
 
 
+def test_a_single_row_is_a_point_in_every_panel(log: Path) -> None:
+    log.write_text(f"{HEADER}\n6,0.1,9.5,0.1,300,0.81,0.01,\n")
+    drawn = curves(log)
+    assert all(axes.lines[0].get_marker() == "o" for axes in drawn.axes)
+    drawn.draw_without_rendering()
+    ticks = drawn.axes[-1].get_xticks()
+    assert (ticks == ticks.round()).all()
+
+
 def test_a_long_run_has_a_running_mean(log: Path) -> None:
     losses = np.random.default_rng(0).normal(size=200).round(4)
     rows = [f"{row},{loss},0.1" for row, loss in enumerate(losses)]

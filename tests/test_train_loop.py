@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from damcli.errors import InputError
+from damcli.models.backbones import PREPROCESSING
 from damcli.training.checkpoint import checkpoint_path, load_state, steps_of
 from damcli.training.loop import Diverged, Stopped
 from damcli.training.schedule import learning_rate
+from damcli.training.validation import Validated, Validation, open_validation
 from tests.training import Run, Told, options, people, same, small, state_of, untimed
 
 __all__ = ["small"]
@@ -21,6 +24,12 @@ pytestmark = pytest.mark.usefixtures("small")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return people(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture(scope="module")
+def heldout(tmp_path_factory: pytest.TempPathFactory) -> Validation:
+    folder = people(tmp_path_factory.mktemp("heldout"), prefix="other")
+    return open_validation(str(folder), preprocessing=PREPROCESSING)
 
 
 HEADS = [
@@ -187,9 +196,42 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path: Path, data: Path) -
             next(run.learner.backbone.parameters()).data[0] = float("inf")
 
     run.learner.update = spoil  # type: ignore[method-assign]
-    with pytest.raises(Diverged, match="the weights are no numbers"):
+    with pytest.raises(Diverged, match="step 2: the weights are no numbers"):
         run.go()
     assert steps_of(tmp_path / "checkpoints") == [1]
+
+
+@pytest.mark.parametrize("found", ["weights", "outputs"])
+def test_a_validation_that_meets_no_numbers_says_so_as_a_step_does(
+    tmp_path: Path, data: Path, heldout: Validation, found: str
+) -> None:
+    run = Run(
+        tmp_path,
+        data,
+        options(validate_every=1, save_every=1, steps=2),
+        validations=(Told(0.5, 0.5) if found == "weights" else heldout,),
+    )
+    update = run.learner.update
+
+    def spoil(lr: float) -> None:
+        update(lr)
+        if run.progress.step == 1:  # finite weights whose outputs are not, in the second case
+            weights = next(run.learner.backbone.parameters()).data
+            weights.fill_(torch.inf if found == "weights" else torch.finfo(weights.dtype).max)
+
+    run.learner.update = spoil  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match=r"step 2: the (weights are no|network's output)") as caught:
+        run.go()
+    assert "step-00000001 is the last good checkpoint" in str(caught.value.hint)
+
+
+def test_an_image_gone_from_a_validation_is_no_divergence(tmp_path: Path, data: Path) -> None:
+    class Gone(Told):
+        def run(self, embed: Any) -> Validated:
+            raise InputError("a.png", "is gone")
+
+    with pytest.raises(InputError, match="is gone"):
+        Run(tmp_path, data, options(), validations=(Gone(),)).go()
 
 
 def test_broken_images_are_remembered_over_a_resume(tmp_path: Path) -> None:

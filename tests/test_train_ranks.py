@@ -81,6 +81,13 @@ def test_an_overflow_in_the_centres_of_one_holds_both_back(two: Path) -> None:
         assert torch.equal(value, after[name]), name
 
 
+def test_centres_of_one_that_are_no_numbers_end_both_with_what_was_found(two: Path) -> None:
+    told = [(two / f"diverged-{rank}").read_text() for rank in (0, 1)]
+    assert told[0] == told[1]
+    assert told[0].startswith("step 4: the weights are no numbers")
+    assert steps_of(two / "spoiled/checkpoints") == [3]
+
+
 def test_one_that_is_told_to_stop_stops_both_and_they_go_on_as_if_never(two: Path) -> None:
     assert same(state_of(two / "resumed"), state_of(two / "plain"))
     assert untimed(two / "resumed/log.csv") == untimed(two / "plain/log.csv")

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from damcli.embedding.ranks import Ranks, leave
-from damcli.training.loop import Stopped
+from damcli.training.loop import Diverged, Stopped
 from tests.training import Run, options, small_backbone
 
 # Batch norm, dropout and augmentation see the same parts as one process that accumulates two.
@@ -35,6 +35,19 @@ def main(rank: int, folder: Path) -> None:
         lambda gradient: gradient * (torch.inf if rank and overflowing.progress.step == 7 else 1)
     )
     overflowing.go()
+    spoiled = Run(folder / "spoiled", data, options(), ranks=ranks)
+    update = spoiled.learner.update
+
+    def spoil(lr: float) -> None:
+        update(lr)
+        if rank and spoiled.progress.step == 3:
+            spoiled.learner.criterion.centres.data[0] = torch.nan
+
+    spoiled.learner.update = spoil  # type: ignore[method-assign]
+    try:
+        spoiled.go()
+    except Diverged as found:
+        (folder / f"diverged-{rank}").write_text(str(found))
     # Only the second hears that it shall stop.
     stopped = Run(folder / "resumed", data, CHOSEN, ranks=ranks, stop_at=3 if rank else None)
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damcli.cli.console import STDOUT, Messages, command_line, usage_error
+from damcli.errors import InputError
 
 if TYPE_CHECKING:
     from damcli.embedding.ranks import Ranks
@@ -126,6 +127,11 @@ def _options(request: Request, earlier: Mapping[str, Any], folder: RunFolder) ->
 
     config = {} if request.config is None else read_toml(request.config)
     named = config.pop("recipe", None)
+    if named is not None and named not in recipes.RECIPES:
+        raise InputError(
+            str(request.config),
+            f"recipe is {named!r}; expected one of {', '.join(recipes.RECIPES)}",
+        )
     recipe = request.recipe or named
     given = {**config, **request.given}
     if not earlier:

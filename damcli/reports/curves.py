@@ -63,10 +63,17 @@ def curves(log: Path) -> Figure:
     if leading:
         _validations(axes["validation"], steps, columns, leading)
     dress(axes["lr"], x="step", y="learning rate")
-    axes["lr"].step(steps, columns["lr"], where="pre", color=look(0).colour, linewidth=LINE_WIDTH)
+    axes["lr"].step(
+        *(steps, columns["lr"]),
+        where="pre",
+        color=look(0).colour,
+        linewidth=LINE_WIDTH,
+        marker=_mark(steps),
+    )
     if (columns["lr"] > 0).any():
         axes["lr"].set_yscale("log")
     axes["lr"].xaxis.set_major_formatter("{x:,.0f}")
+    axes["lr"].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axes["lr"].margins(x=0.02)
     figure.align_ylabels()
     return figure
@@ -111,7 +118,7 @@ def _loss(axes: Axes, steps: Column, loss: Column) -> None:
     dress(axes, y="loss")
     colour = look(0).colour
     if len(loss) < _SMOOTHED:
-        axes.plot(steps, loss, color=colour, linewidth=LINE_WIDTH)
+        axes.plot(steps, loss, color=colour, linewidth=LINE_WIDTH, marker=_mark(steps))
         return
     width = 2 * (len(loss) // _SMOOTHED) + 1
     axes.plot(steps, loss, color=colour, alpha=0.3, linewidth=THIN, label="as logged")
@@ -124,6 +131,11 @@ def _loss(axes: Axes, steps: Column, loss: Column) -> None:
         label=f"mean of {width} rows",
     )
     key(axes, loc="upper right")
+
+
+def _mark(steps: Column) -> str:
+    """Return a marker for a single row, of which no line can be seen."""
+    return "o" if len(steps) == 1 else ""
 
 
 def _validations(

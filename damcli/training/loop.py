@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from damcli.embedding.ranks import Ranks
-from damcli.errors import UserError
+from damcli.errors import InputError, UserError
 from damcli.sources.source import ImageSource
 from damcli.training.checkpoint import checkpoint_path, prune, save, steps_of
 from damcli.training.data import Augment, Classes, Micro, stream
@@ -178,14 +178,20 @@ def _step(
             learner.scaler.scale(loss).backward()
         total += float(loss.detach())
     if not math.isfinite(total):
-        raise _diverged(job, progress, f"the loss is {total} at learning rate {lr:g}")
+        raise _diverged(job, progress.step + 1, f"the loss is {total} at learning rate {lr:g}")
     learner.update(lr)
     return total
 
 
 def _validate(job: Job, learner: Learner, progress: Progress) -> Mapping[str, Validated]:
     """Try the model in the first process, tell all, and note if it is the best so far."""
-    mine = {one.name: one.run(learner.embed) for one in job.validations}
+    _check_finite(job, learner, progress)
+    try:
+        mine = {one.name: one.run(learner.embed) for one in job.validations}
+    except InputError:  # an image is gone
+        raise
+    except UserError as error:  # weights too large for their outputs to be numbers
+        raise _diverged(job, progress.step, str(error)) from error
     found: Mapping[str, Validated] = job.ranks.gather(mine)[0]
     for name, result in islice(found.items(), 1):
         best = progress.best
@@ -223,8 +229,7 @@ def _row(
 def keep(job: Job, learner: Learner, progress: Progress) -> None:
     """Write a checkpoint, and remove all but this and the best."""
     ranks, folder = job.ranks, job.folder
-    if not learner.is_finite():
-        raise _diverged(job, progress, "the weights are no numbers any more")
+    _check_finite(job, learner, progress)
     for others in ranks.gather(progress.rejects):
         progress.rejects |= others
     state: dict[str, Any] = {}
@@ -238,7 +243,13 @@ def keep(job: Job, learner: Learner, progress: Progress) -> None:
         prune(folder.checkpoints, {progress.step, progress.best.get("step", progress.step)})
 
 
-def _diverged(job: Job, progress: Progress, found: str) -> Diverged:
+def _check_finite(job: Job, learner: Learner, progress: Progress) -> None:
+    """Raise in all processes, where the centres of one alone are no numbers as well."""
+    if not all(job.ranks.gather(learner.is_finite())):
+        raise _diverged(job, progress.step, "the weights are no numbers any more")
+
+
+def _diverged(job: Job, step: int, found: str) -> Diverged:
     kept = steps_of(job.folder.checkpoints)
     last = (
         f"{checkpoint_path(job.folder.checkpoints, kept[-1])} is the last good checkpoint: go on "
@@ -249,7 +260,7 @@ def _diverged(job: Job, progress: Progress, found: str) -> Diverged:
     half = " or --precision bf16" if job.options.precision == "fp16" else ""
     half = " or --precision fp32" if job.options.precision == "bf16" else half
     return Diverged(
-        f"step {progress.step + 1:,}: {found}; expected a finite number",
+        f"step {step:,}: {found}; expected a finite number",
         hint=f"{last} a lower --lr, --clip 5{half}",
     )
 

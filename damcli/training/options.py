@@ -128,6 +128,7 @@ def _one_of(words: tuple[str, ...]) -> _Rule:
 
 _COUNT = _Rule(int, lambda value: value >= 1, "a whole number of 1 or more")
 _NATURAL = _Rule(int, lambda value: value >= 0, "a whole number of 0 or more")
+_SEED = _Rule(int, lambda value: 0 <= value < 2**63, "a whole number of 0 or more, below 2^63")
 _POSITIVE = _Rule(float, lambda value: 0 < value < math.inf, "a number above 0")
 _NOT_NEGATIVE = _Rule(float, lambda value: 0 <= value < math.inf, "a number of 0 or more")
 _SHARE = _Rule(float, lambda value: 0 <= value < 1, "a number of 0 or more and below 1")
@@ -157,7 +158,7 @@ _RULES: Mapping[str, _Rule] = {
     "precision": _one_of(PRECISIONS),
     "clip": _NOT_NEGATIVE,
     "compile": _SWITCH,
-    "seed": _NATURAL,
+    "seed": _SEED,
     "sample": _PART,
     "flip": _SWITCH,
     "jitter": _SHARE,
@@ -249,7 +250,17 @@ def check_together(options: TrainOptions, processes: int) -> None:
             hint=f"choose a --batch that {parts * least} divides",
         )
     numbers_of(options.head, options.scale, options.margin)
-    if options.head == "triplet" and options.sample < 1:
+    if options.head != "triplet":
+        return
+    # Triplets see the images of all processes, but not those of another part.
+    if options.batch // options.accumulate < 2 * each:
+        raise UserError(
+            f"a batch of {options.batch} in {options.accumulate} part(s), each with {each} images "
+            f"of every class in it; expected {2 * each} or more images in a part, for triplets "
+            "need two classes",
+            hint="choose a larger --batch, or a smaller --accumulate or --per-class",
+        )
+    if options.sample < 1:
         raise UserError(
             f"sample {options.sample:g} with triplet, which has no class centres; expected 1",
             hint="leave out --sample, or choose another --head",

@@ -77,7 +77,8 @@ class Grouped:
     Raises
     ------
     UserError
-        K does not divide the batch, K or P is below 2, or there are fewer than P classes.
+        K does not divide the batch, K or P is below 2, there are fewer than P classes, or none
+        has two images.
     """
 
     def __init__(self, classes: Classes, *, batch: int, per_class: int, seed: int) -> None:
@@ -93,6 +94,12 @@ class Grouped:
                 f"a batch of {self._classes_at_once} classes × {per_class} images, but there are "
                 f"{len(classes.labels)} classes",
                 hint="make the batch smaller, or take more images a class",
+            )
+        if classes.counts.max() < 2:
+            raise UserError(
+                f"every one of {len(classes.labels)} classes has a single image; expected some "
+                "with two or more, to be shown together",
+                hint="choose another --head, without --per-class, or add images",
             )
         self._per_class = per_class
         self._seed = seed
