@@ -14,6 +14,7 @@ from damcli.cli.groups import check_groups
 
 if TYPE_CHECKING:
     from damcli.reports.page import Section
+    from damcli.reports.parts import Part
 
 
 def report(
@@ -50,6 +51,12 @@ def report(
         Path | None,
         typer.Option("--anchors", "-a", help="The anchors; goes with --embeddings."),
     ] = None,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What damcli sweep -o, or --json as .json, wrote: adds its curves."
+        ),
+    ] = None,
     resamples: shared.Resamples = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace existing outputs.")] = False,
@@ -71,15 +78,25 @@ def report(
     require_plots("A report")
     date = made_on()
     _check_distinct(scores)
-    check_targets(output, figures, len(scores), force=force)
+    parts = [] if sweep is None else [_sweep_part(sweep)]
+    check_targets(output, figures, len(scores), parts, force=force)
     messages = Messages(quiet=quiet)
     job = Job(tuple(score or ()), label, fars, columns, resamples, seed, embeddings, anchors)
     sections: list[Section] = [section_of(path, job, messages) for path in scores]
-    html = page(sections, command=command_line(), date=date)
-    written = write_report(html, sections, output, figures, force=force)
+    html = page(sections, parts, command=command_line(), date=date)
+    written = write_report(html, sections, parts, output, figures, force=force)
     for section in sections:
         messages.say(f"{section.name}: {section.headline}")
     messages.say(f"wrote {output}" + (f" and {written} figures in {figures}" if figures else ""))
+
+
+def _sweep_part(path: Path) -> Part:
+    from damcli.reports.sweep_file import read_sweep
+    from damcli.reports.sweep_part import sweep_part
+    from damcli.storage.digests import file_digest
+
+    stored = read_sweep(path)
+    return sweep_part(str(path), file_digest(path), stored)
 
 
 def _check_distinct(scores: Sequence[str]) -> None:
