@@ -43,9 +43,12 @@ def made_on() -> str | None:
 
 
 def check_targets(
-    output: Path, figures: Path | None, files: int, parts: Sequence[Part], *, force: bool
+    output: Path, figures: Path | None, files: int, more: Sequence[str], *, force: bool
 ) -> None:
-    """Refuse outputs that could not be written, before any work is done on so many files."""
+    """Refuse outputs that could not be written, before any work is done on so many files.
+
+    ``more`` names the figures of other files than scores.
+    """
     from damcli.reports.style import FORMATS
 
     if output.suffix.lower() not in PAGE_SUFFIXES:
@@ -61,8 +64,7 @@ def check_targets(
     if figures is not None and figures.is_dir():
         starts = [""] if files == 1 else [f"{number}-" for number in range(1, files + 1)]
         names = [start + name for start, name in product(starts, _ALWAYS)]
-        names += [picture.name for part in parts for picture in part.pictures]
-        for name, suffix in product(names, FORMATS):
+        for name, suffix in product([*names, *more], FORMATS):
             check_writable(figures / (name + suffix), force=force)
 
 
