@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -89,6 +90,15 @@ def folder(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def swept(scored: Path) -> Path:
+    """The file of a sweep over the same pairs."""
+    files = ("-e", scored / "emb.h5", "-a", scored / "anchors.h5", "-o", scored / "sweep.csv")
+    done = damcli("sweep", "--all-pairs", *files, "--k", "1,10", "--s", "1,8", *FARS, "-q")
+    assert done.code == 0, done.err
+    return scored / "sweep.csv"
 
 
 @pytest.fixture
@@ -351,6 +361,25 @@ def test_figures_in_three_formats(folder: Path) -> None:
         assert path.read_bytes().startswith(heads[path.suffix])
 
 
+def test_the_curves_of_a_sweep(swept: Path, folder: Path) -> None:
+    page = made("scores.csv", "--sweep", swept, "--figures", "figures")
+    assert any(text.startswith("Nothing was chosen") for text in page.texts)
+    assert "TAR over k, s and the number of anchors" in page.texts
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [(one["alt"] or "").split(".")[0] for one in pictures[-2:]] == [
+        *("Curves over k", "Curves over s"),
+    ]
+    digest = hashlib.sha256(swept.read_bytes()).hexdigest()
+    assert dict(page.tables[-1]) == {"sweep": str(swept), "sweep, SHA-256": digest}
+    names = {path.name for path in Path("figures").iterdir()}
+    assert {f"sweep_{axis}.{kind}" for axis in "ks" for kind in ("png", "svg", "pdf")} <= names
+    for name in names - {"sweep_s.pdf"}:
+        Path("figures", name).unlink(missing_ok=True)
+    options = ("--sweep", swept, "-o", "other.html", "--figures", "figures")
+    failed(report("scores.csv", *options), "sweep_s.pdf: exists already", "--force")
+    assert not Path("other.html").exists()
+
+
 def test_figures_and_page_whole_or_not_at_all(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,6 +446,7 @@ def test_overlap_is_told(undrawn: Path) -> None:
         (("scores.csv", "-o", "p.html", "--score", "much"), "expected a column 'much'"),
         (("scores.csv", "-o", "p.html", "--group", "age"), "no column 'age' to group by"),
         (("scores.csv", "-o", "p.html", "--figures", "emb.h5"), "emb.h5: is a file"),
+        (("scores.csv", "-o", "p.html", "--sweep", "scores.csv"), "row 1: has no column on, "),
         (
             ("scores.csv", "-o", "p.html", "-e", "anchors.h5", "-a", "anchors.h5"),
             "scores.csv was made with embeddings of ",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import product
@@ -14,7 +14,9 @@ from damcli.errors import OutputError, UserError
 from damcli.storage.atomic import atomic_output, check_writable
 
 if TYPE_CHECKING:
+    from damcli.reports.figures import Picture
     from damcli.reports.page import Section
+    from damcli.reports.parts import Part
 
 _ALWAYS = ("roc", "scores")  # figures that every scores file has
 PAGE_SUFFIXES = (".html", ".htm")
@@ -40,8 +42,13 @@ def made_on() -> str | None:
         ) from error
 
 
-def check_targets(output: Path, figures: Path | None, files: int, *, force: bool) -> None:
-    """Refuse outputs that could not be written, before any work is done on so many files."""
+def check_targets(
+    output: Path, figures: Path | None, files: int, more: Sequence[str], *, force: bool
+) -> None:
+    """Refuse outputs that could not be written, before any work is done on so many files.
+
+    ``more`` names the figures of other files than scores.
+    """
     from damcli.reports.style import FORMATS
 
     if output.suffix.lower() not in PAGE_SUFFIXES:
@@ -56,12 +63,19 @@ def check_targets(output: Path, figures: Path | None, files: int, *, force: bool
         )
     if figures is not None and figures.is_dir():
         starts = [""] if files == 1 else [f"{number}-" for number in range(1, files + 1)]
-        for start, name, suffix in product(starts, _ALWAYS, FORMATS):
-            check_writable(figures / (start + name + suffix), force=force)
+        names = [start + name for start, name in product(starts, _ALWAYS)]
+        for name, suffix in product([*names, *more], FORMATS):
+            check_writable(figures / (name + suffix), force=force)
 
 
 def write_report(
-    html: str, sections: Sequence[Section], output: Path, figures: Path | None, *, force: bool
+    html: str,
+    sections: Sequence[Section],
+    parts: Sequence[Part],
+    output: Path,
+    figures: Path | None,
+    *,
+    force: bool,
 ) -> int:
     """Write the page and the figures; where one cannot be written, none is.
 
@@ -74,7 +88,8 @@ def write_report(
     try:
         if figures is not None:
             figures.mkdir(parents=True, exist_ok=True)
-        count = _write(html, sections, output, figures, force=force)
+        pictures = dict(_named(sections, parts))
+        count = _write(html, pictures, output, figures, force=force)
     except BaseException:
         if made and figures is not None and figures.is_dir():
             figures.rmdir()
@@ -83,24 +98,27 @@ def write_report(
 
 
 def _write(
-    html: str, sections: Sequence[Section], output: Path, figures: Path | None, *, force: bool
+    html: str, pictures: Mapping[str, Picture], output: Path, figures: Path | None, *, force: bool
 ) -> int:
     from damcli.reports.style import FORMATS, draw
 
-    names = [] if figures is None else list(_named(sections))
+    drawn = {} if figures is None else pictures
     with ExitStack() as stack:
         stack.enter_context(atomic_output(output, force=force)).write_text(html, "utf-8")
-        for name, section, place in names:
+        for name, picture in drawn.items():
             for suffix in FORMATS:
                 assert figures is not None
                 draft = stack.enter_context(atomic_output(figures / (name + suffix), force=force))
-                draw(section.pictures[place].figure, draft, suffix)
-    return len(names)
+                draw(picture.figure, draft, suffix)
+    return len(drawn)
 
 
-def _named(sections: Sequence[Section]) -> Iterator[tuple[str, Section, int]]:
-    """Name the figures; those of several files by the number of their section."""
+def _named(sections: Sequence[Section], parts: Sequence[Part]) -> Iterator[tuple[str, Picture]]:
+    """Name the figures; those of several scores files by the number of their section."""
     for number, section in enumerate(sections, 1):
         start = f"{number}-" if len(sections) > 1 else ""
-        for place, picture in enumerate(section.pictures):
-            yield start + picture.name, section, place
+        for picture in section.pictures:
+            yield start + picture.name, picture
+    for part in parts:
+        for picture in part.pictures:
+            yield picture.name, picture

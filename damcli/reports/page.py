@@ -14,6 +14,7 @@ from damcli.evaluation.group_results import GroupEvaluation
 from damcli.reports.figures import Picture
 from damcli.reports.groups import group_grids, group_legend, heading_of
 from damcli.reports.html import bar, element, facts, figure, listed, table
+from damcli.reports.parts import Part, part_html
 from damcli.reports.record import recorded
 from damcli.reports.rows import TAR
 from damcli.reports.tables import (
@@ -83,13 +84,21 @@ class Section:
         return headline(found)
 
 
-def page(sections: Sequence[Section], *, command: str, date: str | None = None) -> str:
+def page(
+    sections: Sequence[Section],
+    parts: Sequence[Part] = (),
+    *,
+    command: str,
+    date: str | None = None,
+) -> str:
     """Write the page.
 
     Parameters
     ----------
     sections
         One for each scores file, at least one.
+    parts
+        What other files show.
     command
         The command that makes the page.
     date
@@ -107,6 +116,8 @@ def page(sections: Sequence[Section], *, command: str, date: str | None = None) 
         body.append(_comparison(sections))
     for number, section in enumerate(sections, 1):
         body += _section(section, number, named=many)
+    for part in parts:
+        body += part_html(part)
     made = f"Made by damcli {__version__}" + (f" on {date}" if date else "") + ":"
     body.append(f"<footer><p>{escape(made)} {element('code', command)}</p></footer>")
     title = escape(f"damcli report: {', '.join(section.name for section in sections)}")

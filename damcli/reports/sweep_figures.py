@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from damcli.errors import UserError
+from damcli.evaluation.rates import impostors_needed
 from damcli.reports.style import INK, LINE_WIDTH, THIN, dress, key, look, new_figure
 from damcli.reports.sweep_rows import Quantity, quantities, spread, values_of
+from damcli.sweeping.curves import Curves
 from damcli.sweeping.settings import Setting
-from damcli.sweeping.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ _MANY = 12  # values, from which on they are not all named at the axis
 _DAM, _COSINE = look(0), look(1)
 
 
-def over_k(sweep: Sweep) -> Figure:
+def over_k(sweep: Curves) -> Figure:
     """Draw TAR over k at the base's s.
 
     Parameters
@@ -46,14 +47,14 @@ def over_k(sweep: Sweep) -> Figure:
     return _figure(sweep, label, sweep.plan.ks, _curve(sweep, sweep.plan.ks, sweep.plan.along_k))
 
 
-def over_s(sweep: Sweep) -> Figure:
+def over_s(sweep: Curves) -> Figure:
     """Draw TAR over s at the base's k; see `over_k`."""
     label = f"s, scale of the LID (k = {sweep.plan.base.k})"
     scales = sweep.plan.scales
     return _figure(sweep, label, scales, _curve(sweep, scales, sweep.plan.along_s))
 
 
-def over_anchors(sweep: Sweep) -> Figure:
+def over_anchors(sweep: Curves) -> Figure:
     """Draw TAR over the number of anchors at the base's k and s; see `over_k`.
 
     The line is the mean over the seeds, up to all anchors; the band goes from the lowest to
@@ -86,7 +87,7 @@ def over_anchors(sweep: Sweep) -> Figure:
 Draw = Callable[["Axes", Quantity], None]
 
 
-def _curve(sweep: Sweep, places: Sequence[float], settings: Sequence[Setting]) -> Draw:
+def _curve(sweep: Curves, places: Sequence[float], settings: Sequence[Setting]) -> Draw:
     def draw(axes: Axes, quantity: Quantity) -> None:
         found = [quantity.of(sweep.of(one)) for one in settings]
         _line(axes, places, [100 * one.value for one in found], "DAM")
@@ -121,12 +122,13 @@ def _line(axes: Axes, places: Sequence[float], values: Sequence[float], label: s
     )
 
 
-def _figure(sweep: Sweep, label: str, places: Sequence[float], draw: Draw) -> Figure:
+def _figure(sweep: Curves, label: str, places: Sequence[float], draw: Draw) -> Figure:
     shown = [quantity for quantity in quantities(sweep) if quantity.is_drawn]
     if not shown:
+        lowest = min(impostors_needed(point.far) for point in sweep.cosine.points)
         raise UserError(
-            f"{sweep.evaluation.impostors:,} impostor pairs are too few for any FAR asked for, so "
-            "no figure can be drawn",
+            "there are too few impostor pairs for any FAR asked for, so no figure can be drawn; "
+            f"expected at least {lowest:,}",
             hint="ask for higher FARs with --far",
         )
     figure = new_figure(6.5, _PANEL * len(shown) + _MARGIN)

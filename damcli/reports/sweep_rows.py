@@ -10,8 +10,8 @@ from damcli.evaluation.rates import impostors_needed
 from damcli.evaluation.results import Estimate, MetricResult
 from damcli.reports.rows import COLUMNS, as_dict, rows_of
 from damcli.reports.tables import scientific
+from damcli.sweeping.curves import Curves
 from damcli.sweeping.settings import Setting
-from damcli.sweeping.sweep import Sweep
 
 SETTING_COLUMNS = ("k", "s", "anchors", "seed")
 SWEEP_COLUMNS = (COLUMNS[0], *SETTING_COLUMNS, *COLUMNS[1:])
@@ -34,22 +34,27 @@ class Spread(NamedTuple):
     highest: float
 
 
-def quantities(sweep: Sweep) -> list[Quantity]:
+def quantities(sweep: Curves) -> list[Quantity]:
     """List TAR at each FAR that allows a false accept, EER and accuracy."""
+    return quantities_of(sweep.cosine)
+
+
+def quantities_of(cosine: MetricResult) -> list[Quantity]:
+    """List the same, by what cosine has."""
     found = [
         Quantity(f"TAR at FAR {scientific(point.far)}", _tar(place), True)
-        for place, point in enumerate(sweep.cosine.points)
+        for place, point in enumerate(cosine.points)
         if point.allowed
     ]
     found.append(Quantity("EER", lambda metric: metric.eer, False))
-    folds = sweep.cosine.folds
+    folds = cosine.folds
     if folds is None:
         return [*found, Quantity("best accuracy", lambda metric: metric.best_accuracy, False)]
     title = f"accuracy over {folds.folds} folds"
     return [*found, Quantity(title, lambda metric: _of_folds(metric, folds.mean), True)]
 
 
-def too_low(sweep: Sweep) -> list[str]:
+def too_low(sweep: Curves) -> list[str]:
     """Say of each FAR that allows no false accept what it would take."""
     return [
         f"FAR {scientific(point.far)}: n/a (needs ≥ {impostors_needed(point.far):,} impostor pairs)"
@@ -72,13 +77,13 @@ def _of_folds(metric: MetricResult, cosine: float) -> Estimate:
     return Estimate(metric.folds.mean, difference=metric.folds.mean - cosine)
 
 
-def spread(sweep: Sweep, quantity: Quantity, size: int) -> Spread:
+def spread(sweep: Curves, quantity: Quantity, size: int) -> Spread:
     """Take a quantity over the seeds at one size."""
     values = values_of(sweep, quantity, [one for one in sweep.plan.drawn if one.size == size])
     return Spread(sum(values) / len(values), min(values), max(values))
 
 
-def values_of(sweep: Sweep, quantity: Quantity, settings: Sequence[Setting]) -> list[float]:
+def values_of(sweep: Curves, quantity: Quantity, settings: Sequence[Setting]) -> list[float]:
     """Take a quantity of some settings."""
     return [quantity.of(sweep.of(one)).value for one in settings]
 
