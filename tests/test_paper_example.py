@@ -37,7 +37,7 @@ def test_every_kind_of_lid_gets_its_table(paper: Path) -> None:
 def test_the_model_has_learnt_to_tell_people_apart(paper: Path) -> None:
     with (paper / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    (tar,) = [name for name in rows[0] if "TAR" in name]
+    (tar,) = [name for name in rows[0] if "tar@" in name]
     values = [float(row[tar]) for row in rows if row[tar]]
     assert values[-1] > 2 * values[0] > 0
     losses = [float(row["loss"]) for row in rows]
