@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from damcli.errors import InputError
+from damcli.errors import InputError, UserError
 from damcli.models.backbones import PREPROCESSING
 from damcli.training.checkpoint import checkpoint_path, load_state, steps_of
 from damcli.training.loop import Diverged, Stopped
@@ -241,6 +242,31 @@ def test_broken_images_are_remembered_over_a_resume(tmp_path: Path) -> None:
         Run(tmp_path / "run", tmp_path / "people", options(), stop_at=4).go()
     run = Run(tmp_path / "run", tmp_path / "people", options(steps=5)).go()
     assert list(run.progress.rejects) == [str(broken)]
+
+
+def test_a_compiled_run_is_the_run(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Run(tmp_path / "plain", data, options(steps=3)).go()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    Run(tmp_path / "compiled", data, options(steps=3, compile=True)).go()
+    plain, compiled = (state_of(tmp_path / name) for name in ("plain", "compiled"))
+    assert plain.keys() == compiled.keys()
+    for name, value in plain.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.allclose(value, compiled[name], atol=1e-6), name
+
+
+def test_what_cannot_be_compiled(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*graph: Any) -> None:
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=missing))
+    with pytest.raises(UserError, match=r"--compile: .*No working C") as caught:
+        Run(tmp_path, data, options(compile=True)).go()
+    assert "--no-compile" in str(caught.value.hint)
 
 
 def test_learning_rates() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from damcli.embedding.ranks import Ranks
+from damcli.errors import UserError
 from damcli.models.backbones import PREPROCESSING, build_backbone
 from damcli.models.trained import Trained, pack
 from damcli.training.collectives import undo_averaging
@@ -80,7 +81,21 @@ class Learner:
         images = images.to(self._device, non_blocking=True, memory_format=torch.channels_last)
         half = self._options.precision != "fp32"
         with torch.autocast(self._device, _TYPES[self._options.precision], enabled=half):
-            return undo_averaging(self._forward(images), self._ranks.size)
+            return undo_averaging(self._outputs(images), self._ranks.size)
+
+    def _outputs(self, images: Tensor) -> Tensor:
+        if not self._options.compile:
+            return self._forward(images)
+        from torch._dynamo.exc import TorchDynamoException  # not where nothing is compiled: slow
+
+        try:
+            return self._forward(images)
+        except TorchDynamoException as error:
+            said = " ".join(str(error).partition("\n\n")[0].split())
+            raise UserError(
+                f"--compile: torch.compile cannot do it here ({said})",
+                hint="install a C++ compiler, or go on with --resume --no-compile",
+            ) from error
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss over the micro-batches of all processes, in float32."""
