@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from damcli.errors import UserError
 from damcli.evaluation import Evaluation, bootstrap, evaluate, sample
 from damcli.evaluation.counts import allowed_false_accepts, count_matches
-from damcli.evaluation.evaluate import wilson
+from damcli.evaluation.evaluate import around, wilson
 from damcli.evaluation.rates import (
     area_under_roc,
     best_accuracy,
@@ -270,3 +270,13 @@ def test_options_out_of_range(options: dict, message: str) -> None:
 def test_labels_of_one_class(genuine: list[float], impostors: list[float]) -> None:
     with pytest.raises(UserError, match="labels of one class only"):
         evaluate(spool(genuine, impostors))
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_resamples_without_a_difference_hold_0(rates: list[float]) -> None:
+    mine, baseline, same, other = rates
+    # In all resamples both have one rate, which only rounding can keep from a difference of 0.
+    resampled = np.array([same, same, other])
+    paired = (resampled - mine) - (resampled - baseline)
+    interval = around(mine - baseline, paired, -1, 1)
+    assert (interval.low, interval.high) == (0, 0)

@@ -210,7 +210,17 @@ def around(value: float, deviations: Floats, low: float, high: float) -> Interva
     if np.isnan(deviations).all():
         return Interval(low, high)
     ends: Any = value + np.nanquantile(deviations, _ENDS)
+    if np.isfinite(high):
+        ends = [without_rounding(end) for end in ends]
     return Interval(float(max(low, ends[0])), float(min(high, ends[1])))
+
+
+def without_rounding(end: float) -> float:
+    """Take for 0 what only rounding holds apart from it, of numbers of the size of rates.
+
+    Else an interval that ends at 0 may seem to exclude it.
+    """
+    return 0.0 if abs(end) < 1e-12 else float(end)
 
 
 def wilson(rate: float, trials: int) -> Interval:

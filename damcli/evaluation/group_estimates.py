@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from damcli.evaluation.counts import Floats, allowed_false_accepts
-from damcli.evaluation.evaluate import around, wilson
+from damcli.evaluation.evaluate import around, wilson, without_rounding
 from damcli.evaluation.group_results import (
     DEVIATION,
     FMR,
@@ -254,13 +254,15 @@ def _around_spread(value: float, deviations: Floats, least: float) -> Interval:
     the farther one of either side.
     """
     low, high = _ends(deviations)
-    return Interval(max(least, min(value - high, value)), max(value - low, value + high, value))
+    ends = min(value - high, value), max(value - low, value + high, value)
+    return Interval(max(least, without_rounding(ends[0])), without_rounding(ends[1]))
 
 
 def _around_change(value: float, deviations: Floats) -> Interval:
     """Put a 95 % interval around a difference of spreads, each end the farther one."""
     low, high = _ends(deviations)
-    return Interval(min(value - high, value + low, value), max(value - low, value + high, value))
+    ends = min(value - high, value + low, value), max(value - low, value + high, value)
+    return Interval(*(without_rounding(end) for end in ends))
 
 
 def _ends(deviations: Floats) -> tuple[float, float]:
