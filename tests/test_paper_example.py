@@ -39,6 +39,6 @@ def test_the_model_has_learnt_to_tell_people_apart(paper: Path) -> None:
         rows = list(csv.DictReader(file))
     (tar,) = [name for name in rows[0] if "tar@" in name]
     values = [float(row[tar]) for row in rows if row[tar]]
-    assert values[-1] > 2 * values[0] > 0
+    assert values[-1] > max(values[0], 0.2)  # chance is 0.001
     losses = [float(row["loss"]) for row in rows]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < losses[0] / 2
