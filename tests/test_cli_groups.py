@@ -290,3 +290,12 @@ def test_a_far_beyond_the_pairs_is_said_once_a_metric(folder: Path) -> None:
         ("FNMR", "cosine"),
         ("FNMR", "DAM-R"),
     ]
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("report", "-o", "page.html")])
+def test_a_score_given_twice(folder: Path, command: tuple[str, ...]) -> None:
+    scores = folder / "twice.csv"
+    scores.write_text("probe_id,reference_id,label,score\na,b,1,2\na,c,0,1\n")
+    done = damcli(*command, scores, "--score", "score", "--score", "score")
+    assert done.code == 2
+    assert "--score score was given twice" in done.err

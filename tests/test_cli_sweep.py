@@ -199,7 +199,7 @@ def test_default_lists_keep_to_the_anchors(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "messages"),
     [
-        (("--k", "1,x"), ["--k 1,x: expected numbers"]),
+        (("--k", "1,x"), ["--k 1,x: expected numbers separated by commas, as in --k 5,10,20"]),
         (("--k", "0,1"), ["k 0: expected a whole number"]),
         (("--k", "1.5"), ["k 1.5: expected a whole"]),
         (("--s", "1,1"), ["a s was given twice"]),

@@ -97,13 +97,13 @@ def usage_error(text: str) -> Exception:
     return typer.BadParameter(text)
 
 
-def parse_number_list(text: str, option: str) -> tuple[float, ...]:
-    """Read ``1e-4,1e-3``; anything else is a usage error."""
+def parse_number_list(text: str, option: str, example: str = "1e-4,1e-3") -> tuple[float, ...]:
+    """Read numbers as in the example; anything else is a usage error."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise usage_error(
-            f"{option} {text}: expected numbers separated by commas, as in {option} 1e-4,1e-3"
+            f"{option} {text}: expected numbers separated by commas, as in {option} {example}"
         ) from error
 
 

@@ -113,7 +113,7 @@ def evaluate(
     if output is not None:
         check_writable(output, force=force)
     given = None if threshold is None else read_threshold(threshold)
-    scored = ScoreList(scores, score or (), label, columns)
+    scored = ScoreList(scores, check_groups(score, "--score"), label, columns)
     main = main_score(scored.metrics)
     _check_requirements(requirements, scored, given)
     if given is not None:

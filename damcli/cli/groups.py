@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from damcli.storage.threshold import Threshold
 
 
-def check_groups(columns: Sequence[str] | None) -> tuple[str, ...]:
+def check_groups(columns: Sequence[str] | None, option: str = "--group") -> tuple[str, ...]:
     """Refuse a column that was given twice, before any file is read."""
     given = tuple(columns or ())
     twice = next((name for place, name in enumerate(given) if name in given[:place]), None)
     if twice is not None:
-        raise usage_error(f"--group {twice} was given twice")
+        raise usage_error(f"{option} {twice} was given twice")
     return given
 
 

@@ -48,7 +48,7 @@ def parse_ranks(text: str) -> tuple[int, ...]:
     """Read ``1,5,10``; anything else is a usage error."""
     from damcli.identification.identify import check_ranks
 
-    numbers = parse_number_list(text, "--ranks")
+    numbers = parse_number_list(text, "--ranks", "1,5,10")
     try:
         if any(not number.is_integer() for number in numbers):
             raise UserError("expected whole numbers from 1 on")
@@ -63,7 +63,7 @@ def parse_fpirs(text: str) -> tuple[float, ...]:
     """Read ``1e-2,1e-1``; anything else is a usage error."""
     from damcli.identification.identify import check_fpirs
 
-    fpirs = parse_number_list(text, "--fpir")
+    fpirs = parse_number_list(text, "--fpir", "1e-2,1e-1")
     try:
         check_fpirs(fpirs)
     except UserError as error:

@@ -89,7 +89,7 @@ def report(
     if segment and logits is None:
         raise usage_error("--segment is about --logits")
     segments = parse_segments(segment or ())
-    columns = check_groups(group)
+    columns, names = check_groups(group), check_groups(score, "--score")
     fars = parse_fars(far)
     from damcli.cli.report_output import check_targets, made_on, write_report
     from damcli.cli.report_sections import Job, section_of
@@ -107,7 +107,7 @@ def report(
     if logits is not None and anchors is not None:
         made = (Path(scores[0]), segments, resamples, seed, messages)
         parts.append(read_softmax_part(logits, anchors, *made))
-    job = Job(tuple(score or ()), label, fars, columns, resamples, seed, embeddings, anchors)
+    job = Job(names, label, fars, columns, resamples, seed, embeddings, anchors)
     sections: list[Section] = [section_of(path, job, messages) for path in scores]
     html = page(sections, parts, command=command_line(), date=date)
     written = write_report(html, sections, parts, output, figures, force=force)

@@ -33,9 +33,9 @@ def parse_plan(
 
     if seeds is not None and sizes is None:
         raise usage_error("--seeds says how often anchors are drawn: give --anchors-size")
-    ks = KS if k is None else _whole(parse_number_list(k, "--k"))
-    scales = SCALES if s is None else parse_number_list(s, "--s")
-    drawn = () if sizes is None else _whole(parse_number_list(sizes, "--anchors-size"))
+    ks = KS if k is None else _whole(parse_number_list(k, "--k", "5,10,20"))
+    scales = SCALES if s is None else parse_number_list(s, "--s", "0.5,1,2")
+    drawn = () if sizes is None else _whole(parse_number_list(sizes, "--anchors-size", "1000,5000"))
     draws = range(seed, seed + (seeds or _SEEDS)) if drawn else ()
     try:
         return Asked(Plan(ks, scales, drawn, tuple(draws)), k is None)

@@ -127,9 +127,10 @@ def subjects_of(embeddings: EmbeddingSource, templates: TemplateList, found: Fou
             first = people[found.rows[found.templates == code][0]]
             raise InputError(
                 templates.origin,
-                f"template '{found.names[code]}' holds images of '{first}' and, "
-                f"'{templates.images.values[found.places[place]]}', of "
-                f"'{people[found.rows[place]]}'; expected one subject a template",
+                f"template '{found.names[code]}' holds images of '{first}' and of "
+                f"'{people[found.rows[place]]}' "
+                f"('{templates.images.values[found.places[place]]}'); "
+                "expected one subject a template",
                 row=int(templates.lines[found.places[place]]),
                 hint=f"mend the list, or the subjects of {embeddings.origin}",
             )
