@@ -162,3 +162,10 @@ def test_templates_of_the_embeddings_themselves() -> None:
         damcli.templates_by(flat, "video")
     with pytest.raises(InputError, match="does not say who is who; expected subjects"):
         damcli.templates_by(flat, "subject")
+
+
+def test_a_list_of_pairs_is_no_list_of_templates(tmp_path: Path) -> None:
+    path = written(tmp_path / "pairs.csv", "probe_id,reference_id,label\na.jpg,b.jpg,1\n")
+    with pytest.raises(InputError, match=r"pairs\.csv, row 1: is a list of pairs") as caught:
+        damcli.read_templates(path)
+    assert "damcli score" in str(caught.value.hint)

@@ -99,6 +99,13 @@ def _layout(first: Sequence[str], origin: str) -> _Layout:
     if places["template"] and places["image"]:
         check_distinct(cells, origin)
         return _Layout(cells, {role: name for role, name in places.items() if name}, header=True)
+    if {"probe_id", "reference_id"} & set(lowered):
+        raise InputError(
+            origin,
+            f"is a list of pairs ('{','.join(cells)[:60]}'); expected {_ROWS}",
+            row=1,
+            hint="pairs are for damcli score, once the templates are made",
+        )
     image, *numbers = cells
     if image.lower().endswith(IMAGE_SUFFIXES) and [n.isdigit() for n in numbers] == [True, True]:
         return _Layout(_IJB, {role: role for role in _IJB}, header=False)
