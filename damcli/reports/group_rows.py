@@ -20,7 +20,7 @@ from damcli.evaluation.group_results import (
 )
 from damcli.evaluation.rates import impostors_needed
 from damcli.evaluation.results import Estimate
-from damcli.reports.rows import SKEWED, Row
+from damcli.reports.rows import SKEWED, Row, figures_of
 
 SPREAD = "spread"
 _FEWEST = 2
@@ -152,16 +152,9 @@ def _of_groups(evaluation: GroupEvaluation, one: GroupSpread) -> str:
 
 
 def _filled(row: GroupRow, estimate: Estimate) -> GroupRow:
-    interval, paired = estimate.interval, estimate.difference_interval
-    return replace(
-        row,
-        value=estimate.value,
-        low=None if interval is None else _finite(interval.low),
-        high=None if interval is None else _finite(interval.high),
-        difference=estimate.difference,
-        difference_low=None if paired is None else _finite(paired.low),
-        difference_high=None if paired is None else _finite(paired.high),
-    )
+    figures = figures_of(estimate)
+    ends = {name: _finite(figures[name]) for name in figures if name.endswith(("low", "high"))}
+    return replace(row, **(figures | ends))
 
 
 def _finite(number: float | None) -> float | None:

@@ -13,7 +13,15 @@ from damcli import __version__
 from damcli.evaluation.rates import OperatingPoint, impostors_needed
 from damcli.evaluation.results import Estimate
 from damcli.identification.results import GalleryCounts, Identification
-from damcli.reports.tables import conservative_digits, console_for, percent, scientific, table_of
+from damcli.reports.rows import Compared, figures_of
+from damcli.reports.tables import (
+    conservative_digits,
+    console_for,
+    marked_difference,
+    scientific,
+    table_of,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +32,7 @@ CMC, TPIR = "CMC", "TPIR@FPIR"
 
 
 @dataclass(frozen=True)
-class SearchRow:
+class SearchRow(Compared):
     """One rate of one score; None where it does not apply. Rates are fractions.
 
     Threshold, achieved FPIR and counts are told where there is one gallery.
@@ -45,13 +53,6 @@ class SearchRow:
     false_positives: int | None = None
     allowed_false_positives: int | None = None
     note: str | None = None
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        if self.difference_low is None or self.difference_high is None:
-            return False
-        return self.difference_low > 0 or self.difference_high < 0
 
 
 def rows_of(found: Identification) -> list[SearchRow]:
@@ -88,18 +89,7 @@ def _at_points(row: SearchRow, points: Sequence[OperatingPoint]) -> SearchRow:
 
 
 def _filled(row: SearchRow, estimate: Estimate | None) -> SearchRow:
-    if estimate is None:
-        return row
-    interval, paired = estimate.interval, estimate.difference_interval
-    return replace(
-        row,
-        value=estimate.value,
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
-        difference=estimate.difference,
-        difference_low=None if paired is None else paired.low,
-        difference_high=None if paired is None else paired.high,
-    )
+    return row if estimate is None else replace(row, **figures_of(estimate))
 
 
 def as_document(
@@ -212,7 +202,7 @@ def _table(rows: Sequence[SearchRow], found: Identification) -> Table:
     for row in rows:
         name = f"rank {row.rank}" if row.fpir is None else f"FPIR {scientific(row.fpir)}"
         cells = ["" if name == previous else name, row.metric, _value(row)]
-        cells += [_difference(row)] if compared else []
+        cells += [marked_difference(row)] if compared else []
         cells += list(_at_threshold(row)) if is_open and alone else []
         lines.append(cells)
         previous = name
@@ -222,19 +212,7 @@ def _table(rows: Sequence[SearchRow], found: Identification) -> Table:
 def _value(row: SearchRow) -> str:
     if row.value is None:
         return row.note or ""
-    if row.low is None or row.high is None:
-        return percent(row.value)
-    return f"{percent(row.value)} [{100 * row.low:.2f}, {100 * row.high:.2f}]"
-
-
-def _difference(row: SearchRow) -> str:
-    if row.difference is None:
-        return ""
-    text = f"{100 * row.difference:+.2f}"
-    if row.difference_low is None or row.difference_high is None:
-        return text
-    mark = " *" if row.is_significant else "  "
-    return f"{text} [{100 * row.difference_low:+.2f}, {100 * row.difference_high:+.2f}]{mark}"
+    return with_interval(row.value, row.low, row.high)
 
 
 def _at_threshold(row: SearchRow) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from damcli.evaluation import Evaluation
 from damcli.evaluation.folds import FoldAccuracy
@@ -16,8 +17,23 @@ FOLDS = "accuracy over folds"
 SKEWED = "skewed error ratio"
 
 
+class Compared:
+    """What rows of every kind know of their difference to the baseline; no fields of its own."""
+
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval of the difference excludes 0."""
+        if self.difference_low is None or self.difference_high is None:
+            return False
+        return self.difference_low > 0 or self.difference_high < 0
+
+
 @dataclass(frozen=True)
-class Row:
+class Row(Compared):
     """One quantity of one metric; None where it does not apply. Rates are fractions."""
 
     metric: str
@@ -35,13 +51,6 @@ class Row:
     false_accepts: int | None = None
     allowed_false_accepts: int | None = None
     note: str | None = None
-
-    @property
-    def is_significant(self) -> bool:
-        """Whether the interval of the difference excludes 0."""
-        if self.difference_low is None or self.difference_high is None:
-            return False
-        return self.difference_low > 0 or self.difference_high < 0
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
@@ -144,16 +153,20 @@ def _tar_row(metric: MetricResult, point: OperatingPoint, estimate: Estimate | N
 
 
 def _filled(row: Row, estimate: Estimate) -> Row:
+    return replace(row, **figures_of(estimate))
+
+
+def figures_of(estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate as the fields of a row: value, difference, and the ends of both."""
     interval, paired = estimate.interval, estimate.difference_interval
-    return replace(
-        row,
-        value=estimate.value,
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
-        difference=estimate.difference,
-        difference_low=None if paired is None else paired.low,
-        difference_high=None if paired is None else paired.high,
-    )
+    return {
+        "value": estimate.value,
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "difference": estimate.difference,
+        "difference_low": None if paired is None else paired.low,
+        "difference_high": None if paired is None else paired.high,
+    }
 
 
 def as_dict(row: Row) -> dict[str, str | float | int | None]:

@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO
 
 from damcli.evaluation import Evaluation
-from damcli.reports.rows import FOLDS, SKEWED, TAR, Row, is_of_folds, rows_of
+from damcli.reports.rows import FOLDS, SKEWED, TAR, Compared, Row, is_of_folds, rows_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +89,7 @@ def _tar_columns(evaluation: Evaluation) -> list[Column]:
         ("FAR", lambda row: scientific(row.far)),
         ("metric", lambda row: row.metric),
         ("TAR [95 %]", _value),
-        *([("Δ points [95 %]", _difference)] if len(evaluation.metrics) > 1 else []),
+        *([("Δ points [95 %]", marked_difference)] if len(evaluation.metrics) > 1 else []),
         _threshold_column(evaluation),
         ("achieved FAR", lambda row: _rate(row.achieved_far)),
         ("false/allowed", _false_accepts),
@@ -115,7 +115,7 @@ def _other_columns(evaluation: Evaluation) -> list[Column]:
         ("", _quantity),
         ("metric", lambda row: row.metric),
         ("value [95 %]", _value),
-        *([("Δ points [95 %]", _difference)] if len(evaluation.metrics) > 1 else []),
+        *([("Δ points [95 %]", marked_difference)] if len(evaluation.metrics) > 1 else []),
         _threshold_column(evaluation),
     ]
 
@@ -159,19 +159,25 @@ def _value(row: Row) -> str:
         return f"{percent(row.value)} ± {100 * row.standard_error:.2f}"
     if SKEWED in row.quantity:
         return f"{row.value:.2f}"
-    if row.low is None or row.high is None:
-        return percent(row.value)
-    return f"{percent(row.value)} [{100 * row.low:.2f}, {100 * row.high:.2f}]"
+    return with_interval(row.value, row.low, row.high)
 
 
-def _difference(row: Row) -> str:
+def with_interval(value: float, low: float | None, high: float | None) -> str:
+    """Write a rate in percent, with its interval where there is one."""
+    if low is None or high is None:
+        return percent(value)
+    return f"{percent(value)} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def marked_difference(row: Compared) -> str:
+    """Write the difference as `difference_text` does, with a mark where it is significant."""
     text = difference_text(row)
     if row.difference_low is None:
         return text
     return f"{text}{' *' if row.is_significant else '  '}"
 
 
-def difference_text(row: Row) -> str:
+def difference_text(row: Compared) -> str:
     """Write the difference to the baseline in percent points, with its interval."""
     if row.difference is None:
         return ""
