@@ -169,6 +169,11 @@ def figures_of(estimate: Estimate) -> dict[str, Any]:
     }
 
 
+def row_of(estimate: Estimate) -> Row:
+    """Return an estimate as a row that does not say of what it is."""
+    return Row("", "", **figures_of(estimate))
+
+
 def as_dict(row: Row) -> dict[str, str | float | int | None]:
     """Return the row's columns in their order."""
     return asdict(row)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from damcli.errors import counted
-from damcli.evaluation.results import Estimate
 from damcli.reports.figures import Picture
 from damcli.reports.parts import Part
-from damcli.reports.rows import Row
+from damcli.reports.rows import row_of
 from damcli.reports.sweep_figures import over_anchors, over_k, over_s
 from damcli.reports.sweep_file import SweepFile, Tested
 from damcli.reports.sweep_rows import (
@@ -126,18 +125,6 @@ def _test_grid(tested: Tested) -> Grid:
     lines = []
     for quantity in quantities_of(tested.cosine):
         values = [percent(quantity.of(metric).value) for metric in columns.values()]
-        lines.append((quantity.title, *values, _difference(quantity.of(tested.chosen))))
+        lines.append((quantity.title, *values, difference_text(row_of(quantity.of(tested.chosen)))))
     last = "default" if tested.setting == DEFAULT else "chosen"
     return Grid(("", *columns, f"{last} − cosine, points [95 %]"), lines)
-
-
-def _difference(found: Estimate) -> str:
-    ends = found.difference_interval
-    return difference_text(
-        Row(
-            *("", ""),
-            difference=found.difference,
-            difference_low=None if ends is None else ends.low,
-            difference_high=None if ends is None else ends.high,
-        )
-    )

@@ -8,8 +8,9 @@ from typing import Any, TextIO
 
 from damcli.errors import counted
 from damcli.evaluation.results import Estimate
+from damcli.reports.rows import row_of
 from damcli.reports.sweep_rows import Quantity, quantities, spread, too_low
-from damcli.reports.tables import console_for, percent, table_of
+from damcli.reports.tables import console_for, marked_difference, percent, table_of
 from damcli.sweeping.settings import Setting
 from damcli.sweeping.sweep import Sweep
 
@@ -76,7 +77,7 @@ def _grid(sweep: Sweep, quantity: Quantity, scales: Sequence[float]) -> Cells:
 def _curves(sweep: Sweep, shown: Sequence[Quantity]) -> Cells:
     settings = dict.fromkeys((*sweep.plan.along_k, *sweep.plan.along_s))
     lines = [
-        [one.name, *(_difference(quantity.of(sweep.of(one))) for quantity in shown)]
+        [one.name, *(marked_difference(row_of(quantity.of(sweep.of(one)))) for quantity in shown)]
         for one in settings
     ]
     return ["", *(quantity.title for quantity in shown)], lines
@@ -103,7 +104,7 @@ def _legend(sweep: Sweep) -> list[str]:
             f"95 % intervals: {found.resamples:,} resamples of {found.resampled}, the same for all "
             f"settings, seed {found.seed}; no interval is corrected for how many there are."
         )
-        if any(_excludes_0(one) for one in _differences(sweep)):
+        if any(row_of(one).is_significant for one in _differences(sweep)):
             lines.append("* the interval of the difference excludes 0.")
     lines.append("FAR and TAR are FMR and TMR of ISO/IEC 19795.")
     return lines
@@ -120,20 +121,6 @@ def _number(rate: float) -> str:
     return f"{100 * rate:.2f}"
 
 
-def _difference(estimate: Estimate) -> str:
-    assert estimate.difference is not None
-    text, ends = f"{100 * estimate.difference:+.2f}", estimate.difference_interval
-    if ends is None:
-        return text
-    mark = " *" if _excludes_0(estimate) else "  "
-    return f"{text} [{100 * ends.low:+.2f}, {100 * ends.high:+.2f}]{mark}"
-
-
 def _differences(sweep: Sweep) -> list[Estimate]:
     shown = quantities(sweep)
     return [one.of(sweep.of(setting)) for setting in sweep.plan.curves for one in shown]
-
-
-def _excludes_0(estimate: Estimate) -> bool:
-    ends = estimate.difference_interval
-    return ends is not None and (ends.low > 0 or ends.high < 0)
