@@ -40,6 +40,12 @@ def test_rounding_moves_a_row_by_less_than_float32_does(dim: int) -> None:
     raw = np.random.default_rng(0).normal(size=(50, dim))
     exact = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     found = Embeddings.from_arrays(raw).vectors.astype(np.float64)
-    assert np.abs(found - exact).max() <= 2.0**-25
+    assert np.abs(found - exact).max() <= 2.0**-25 + 2.0**-27
     small = np.abs(exact) < 0.25
     assert np.abs(found - exact)[small].max() <= 2.0**-27 * 1.001
+
+
+@given(st.integers(0, 10_000), st.sampled_from([1, 2, 3, 8, 512]), st.floats(0, 6))
+def test_unit_rows_that_are_read_again_stay_as_they_are(seed: int, dim: int, spread: float) -> None:
+    vectors = unit(seed, dim, spread)
+    assert (Embeddings.from_arrays(vectors).vectors == vectors).all()

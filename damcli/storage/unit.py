@@ -16,6 +16,8 @@ _WIDE_ROWS = 16_384  # as many are float64 at a time
 # scores are the same to the bit whatever the threads, blocks, BLAS or device. It moves a component
 # by at most 7.5e-9, a quarter of what float32 does to one near 1.
 _GRID = 2.0**-26
+# By less the rounding changes the length of a row.
+_ROUNDED = 1e-6
 
 
 def check_table(vectors: Any, origin: str) -> None:
@@ -63,9 +65,14 @@ def unit_rows(
         )
     unit = np.empty(vectors.shape, dtype=np.float32)
     for block in _blocks(len(vectors)):
-        wide = np.asarray(vectors[block], dtype=np.float64) / lengths[block, None]
-        unit[block] = np.rint(wide / _GRID) * _GRID
+        unit[block] = _on_grid(np.asarray(vectors[block], dtype=np.float64), lengths[block])
     return unit, norms
+
+
+def _on_grid(wide: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide rows by their lengths and round; rows that were so made are left as they are."""
+    made = (np.abs(lengths - 1) < _ROUNDED) & (np.rint(wide / _GRID) * _GRID == wide).all(axis=1)
+    return np.asarray(np.rint(wide / np.where(made, 1, lengths)[:, None] / _GRID) * _GRID)
 
 
 def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
