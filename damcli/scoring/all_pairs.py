@@ -127,19 +127,19 @@ class AllPairScores:
         self.metrics = scorer.metrics
         self.origin = pairs.probes.origin
         self.subject_count = pairs.subject_count
-        self._groups = groups
+        self.groups = groups
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
         """The columns that tell pairs apart."""
-        return tuple(numbers.grouping for numbers in self._groups.numbers)
+        return tuple(numbers.grouping for numbers in self.groups.numbers)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def scored_by(self, scorer: Scorer) -> AllPairScores:
         """Score the same pairs by something else."""
-        return AllPairScores(self.pairs, scorer, self._groups)
+        return AllPairScores(self.pairs, scorer, self.groups)
 
     @property
     def genuine_count(self) -> int:
@@ -171,7 +171,7 @@ class AllPairScores:
             self.pairs.probe_codes[probe].astype(np.int32),
             self.pairs.reference_codes[reference].astype(np.int32),
             np.full(scores.shape[1], UNKNOWN, dtype=np.int32),
-            self._groups.codes(probe, reference),
+            self.groups.codes(probe, reference),
         )
 
     def matches(self) -> AllPairScores:
@@ -192,7 +192,7 @@ class AllPairScores:
                 reference_rows,
                 same.astype(np.int8),
                 None,
-                self._groups.cells(probe_rows, reference_rows),
+                self.groups.cells(probe_rows, reference_rows),
                 scores,
                 self.scorer.columns,
             )
