@@ -50,5 +50,5 @@ class LidTaker:
         metrics = (self.form.metric(source.metric), *self.more_metrics)
         if isinstance(source, AnchorLid) and not self.allow_overlap:
             sides.check(partial(check_disjoint, anchors=source.anchors))
-        lids = sides.each(source.log_lid, self.progress)
+        lids = sides.each(source.log_lid, self.progress, source)
         return Scorer(sides.probes, sides.references, *lids, self.form, metrics)

@@ -87,7 +87,7 @@ class RivalTaker:
         """Yield the scores that a source of LIDs makes possible; its name is put after theirs."""
         if isinstance(source, AnchorLid) and not self.allow_overlap:
             self.sides.check(partial(check_disjoint, anchors=source.anchors))
-        lids = self.sides.each(source.log_lid, self.progress)
+        lids = self.sides.each(source.log_lid, self.progress, source)
         yield from _dam(source, lids, name)
         if calibration is not None:
             yield _calibrated(calibration, source, lids, name)
@@ -96,7 +96,7 @@ class RivalTaker:
 
     def _cohort(self, source: AnchorLid, name: str) -> Iterator[Rival]:
         statistics = partial(_statistics, source, self.cohort_size)
-        both_sides = self.sides.each(statistics, self.progress)
+        both_sides = self.sides.each(statistics, self.progress, source)
         probe, reference = (CohortStatistics(*side.T) for side in both_sides)
         yield _rival(
             "CSLS", name, _unpacked(csls), (probe.nearest_mean,), (reference.nearest_mean,)
@@ -113,7 +113,7 @@ class RivalTaker:
             (reference.top_mean, reference.top_deviation),
         )
         subtracted = partial(_subtracted, source, self.beta, self.nes_steps)
-        vectors = self.sides.each(subtracted, self.progress)
+        vectors = self.sides.each(subtracted, self.progress, source)
         yield _rival("NES", name, _unpacked(lambda cosine: cosine), (), (), vectors)
 
 

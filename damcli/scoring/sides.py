@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from damcli.lid.source import LidSource
 from damcli.storage.embeddings import Embeddings, Rows
 
 Take = Callable[..., NDArray[Any]]
@@ -37,7 +38,7 @@ class Sides:
             check(_taken(side, rows))
 
     def each(
-        self, take: Take, progress: Progress | None = None
+        self, take: Take, progress: Progress | None = None, source: LidSource | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Take something of the embeddings that stand in a pair; other rows are NaN.
 
@@ -48,6 +49,8 @@ class Sides:
         progress
             Called with the embeddings done since the last call; if there is one, ``take``
             must take it as ``progress``.
+        source
+            What ``take`` asks, if anything; of anchors, workers elsewhere may do it in parts.
 
         Returns
         -------
@@ -56,7 +59,7 @@ class Sides:
             these are the same.
         """
         found = [
-            spread(self._take(side, rows, take, progress), rows, len(side))
+            spread(self._take(side, rows, take, progress, source), rows, len(side))
             for side, rows in self._used()
         ]
         return found[0], found[-1]
@@ -72,12 +75,17 @@ class Sides:
         return [(self.probes, _unless_all(rows, self.probes))]
 
     def _take(
-        self, side: Embeddings, rows: Rows | None, take: Take, progress: Progress | None
+        self,
+        side: Embeddings,
+        rows: Rows | None,
+        take: Take,
+        progress: Progress | None,
+        source: LidSource | None,
     ) -> NDArray[Any]:
         """Take something of some rows of a side."""
         if progress is not None:
             take = partial(take, progress=progress)
-        return take(_taken(side, rows))
+        return np.asarray(take(_taken(side, rows)))
 
 
 def _unless_all(rows: Rows | None, side: Embeddings) -> Rows | None:
