@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from damcli import __version__
 from damcli.cli import (
     build_anchors,
     calibrate,
@@ -75,6 +74,8 @@ for _panel, _commands in PANELS.items():
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from damcli import __version__
+
         print(f"damcli {__version__}")
         raise typer.Exit
 
