@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damcli.cluster.tasks import Tasks
-from damcli.errors import MissingExtra, UserError
+from damcli.errors import MissingExtra, UserError, counted
 
 if TYPE_CHECKING:
     from damcli.cluster.workers import ClusterWorkers
@@ -75,7 +75,7 @@ def open_cluster(
         local = _LOCAL.fullmatch(address)
         if local:
             cluster = stack.enter_context(
-                distributed.LocalCluster(  # type: ignore[no-untyped-call]
+                distributed.LocalCluster(
                     n_workers=int(local[1]),
                     threads_per_worker=1,
                     dashboard_address="127.0.0.1:0",
@@ -159,7 +159,5 @@ def _listed(versions: dict[str, str], names: list[str]) -> str:
 def _in_words(client: Any) -> str:
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     threads = sum(worker["nthreads"] for worker in workers)
-    return (
-        f"{len(workers)} worker{'s' * (len(workers) != 1)}, {threads} thread{'s' * (threads != 1)}; "
-        f"dashboard at {client.dashboard_link}"
-    )
+    found = f"{counted(len(workers), 'worker')}, {counted(threads, 'thread')}"
+    return f"{found}; dashboard at {client.dashboard_link}"

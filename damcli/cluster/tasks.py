@@ -36,7 +36,8 @@ class Tasks:
     @property
     def ahead(self) -> int:
         """How many tasks may wait."""
-        return _AHEAD * max(1, sum(self.client.nthreads().values()))
+        threads: dict[str, int] = self.client.nthreads()
+        return _AHEAD * max(1, sum(threads.values()))
 
     def submit(self, stage: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Send one task and return its future; the dashboard shows it under its stage."""
