@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from damcli.cluster.tasks import Tasks
-from damcli.errors import MissingExtra, UserError, counted
+from damcli.errors import InputError, MissingExtra, UserError, counted
 
 if TYPE_CHECKING:
     from damcli.cluster.workers import ClusterWorkers
 
 _LOCAL = re.compile(r"local:([1-9]\d{0,3})")
-_ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d+")
+_ADDRESS = re.compile(r"(?!local:)(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d+")
 _EXPECTED = (
     "expected local:N for N processes of this machine, the address of a scheduler such as "
     "tcp://host:8786, or its scheduler file"
@@ -94,13 +95,25 @@ def open_cluster(
 
 
 def _connected(distributed: Any, address: str) -> Any:
-    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    where = _in_file(address) if Path(address).is_file() else address
     try:
-        return distributed.Client(**where, set_as_default=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return distributed.Client(where, set_as_default=False)
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{address}: no scheduler answers ({error})",
             hint="start one with: dask scheduler, and workers with: dask worker ADDRESS",
+        ) from error
+
+
+def _in_file(path: str) -> str:
+    """Read the address of a scheduler from its file."""
+    try:
+        return str(json.loads(Path(path).read_text())["address"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            path,
+            "names no scheduler; expected what dask scheduler --scheduler-file writes",
+            hint=f"start one with: dask scheduler --scheduler-file {path}",
         ) from error
 
 

@@ -14,7 +14,7 @@ from damcli.cluster.packing import Packed, Packer, unpack
 from damcli.cluster.tasks import Tasks
 from damcli.errors import InputError
 from damcli.scoring.groups import Codes, PairGroups
-from damcli.scoring.matches import UNKNOWN, MatchChunk
+from damcli.scoring.matches import UNKNOWN, MatchChunk, Matches
 from damcli.scoring.resolve import RowPairs
 from damcli.scoring.score import ListedScores
 from damcli.scoring.scorer import Scorer
@@ -174,8 +174,12 @@ class ClusterScores(ListedScores):
         """Yield the pairs with their scores, in the order of the list."""
         return self.parts(_as_it_is)
 
-    def matches(self, on_chunk: Callable[[ScoredChunk], None] | None = None) -> Any:
-        """Score all pairs for evaluation, handing each chunk to ``on_chunk`` on the way.
+    def matches(
+        self,
+        form: Callable[[ScoredChunk], T] | None = None,
+        on_part: Callable[[T], None] | None = None,
+    ) -> Matches:
+        """Score all pairs for evaluation; what ``form`` makes of chunks goes to ``on_part``.
 
         Raises
         ------
@@ -184,14 +188,10 @@ class ClusterScores(ListedScores):
         """
         if not self.labelled:
             raise InputError(self.origin, "carries no labels, so it cannot be evaluated")
-        if on_chunk is None:
-            for _ in self._tasks.in_order(
-                self._tasks.submit("score", _done, scored) for scored in self._submitted()
-            ):
-                pass
-        else:
-            for chunk in self.chunks():
-                on_chunk(chunk)
+        if form is None or on_part is None:
+            form, on_part = _nothing_of, _drop
+        for part in self.parts(form):
+            on_part(part)
         return ClusterMatches(
             Held(self._scored, self._counts, self._packed, self._tasks, self._packer),
             origin=self.origin,
@@ -225,5 +225,9 @@ def _as_it_is(chunk: ScoredChunk) -> ScoredChunk:
     return chunk
 
 
-def _done(scored: Scored) -> int:
-    return len(scored.scores[0])
+def _nothing_of(chunk: ScoredChunk) -> Any:
+    return None
+
+
+def _drop(nothing: Any) -> None:
+    pass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from damcli.scoring.scorer import Scorer
 from damcli.scoring.table import ScoredChunk
 from damcli.storage.embeddings import Embeddings, Names, Rows, subject_codes
 
+T = TypeVar("T")
 _PROBE_ROWS = 512
 _REFERENCE_ROWS = 4096
 
@@ -177,6 +179,10 @@ class AllPairScores:
     def matches(self) -> AllPairScores:
         """Return what evaluation reads."""
         return self
+
+    def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
+        """Yield what ``form`` makes of each chunk of `chunks`, in their order."""
+        return map(form, self.chunks())
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield all pairs with their labels, for writing."""

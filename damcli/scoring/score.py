@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from damcli.scoring.calibrated import check_calibration, llr_metric
 from damcli.scoring.compatibility import check_same_space
 from damcli.scoring.groups import PairGroups
 from damcli.scoring.lids import LidTaker
-from damcli.scoring.matches import MatchSpool, require_both_classes
+from damcli.scoring.matches import Matches, MatchSpool, require_both_classes
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.sides import Sides
@@ -33,6 +33,7 @@ from damcli.storage.lidr import Lidr
 CHUNK_PAIRS = 1 << 18
 Progress = Callable[[int], None]
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class ListedScores:
@@ -72,6 +73,10 @@ class ListedScores:
         """Score the same pairs by something else."""
         return ListedScores(self.pairs, scorer, self.chunk_pairs, self.groups)
 
+    def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
+        """Yield what ``form`` makes of each chunk, in the order of the list."""
+        return map(form, self.chunks())
+
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
         for rows in self.pairs.chunks(self.chunk_pairs):
@@ -88,8 +93,12 @@ class ListedScores:
                 self.scorer.columns,
             )
 
-    def matches(self, on_chunk: Callable[[ScoredChunk], None] | None = None) -> MatchSpool:
-        """Score all pairs for evaluation, handing each chunk to ``on_chunk`` on the way.
+    def matches(
+        self,
+        form: Callable[[ScoredChunk], T] | None = None,
+        on_part: Callable[[T], None] | None = None,
+    ) -> Matches:
+        """Score all pairs for evaluation; what ``form`` makes of chunks goes to ``on_part``.
 
         Raises
         ------
@@ -119,8 +128,8 @@ class ListedScores:
                 None if chunk.folds is None else np.array([folds[name] for name in chunk.folds]),
                 self.groups.codes(chunk.probe_rows, chunk.reference_rows, chunk.groups),
             )
-            if on_chunk is not None:
-                on_chunk(chunk)
+            if form is not None and on_part is not None:
+                on_part(form(chunk))
         return spool
 
 
