@@ -16,6 +16,7 @@ from damcli.cluster.connecting import check_address
 from damcli.cluster.workers import ClusterWorkers
 from damcli.errors import InputError, UserError
 from damcli.protocols.pairs import read_pairs
+from damcli.scoring.all_pairs import AllPairScores, all_pairs
 from damcli.scoring.compare import compare
 from damcli.scoring.score import ListedScores, score
 from damcli.storage.embeddings import Embeddings
@@ -49,7 +50,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def together(scores: ListedScores) -> dict[str, list[object]]:
+def together(scores: ListedScores | AllPairScores) -> dict[str, list[object]]:
     """Everything that the chunks say, one after the other."""
     columns: dict[str, list[object]] = {"rows": [], "labels": [], "folds": [], "scores": []}
     for chunk in scores.chunks():
@@ -62,7 +63,7 @@ def together(scores: ListedScores) -> dict[str, list[object]]:
     return columns
 
 
-def evaluated(scores: ListedScores) -> package.Evaluation:
+def evaluated(scores: ListedScores | AllPairScores) -> package.Evaluation:
     return package.evaluate(scores.matches(), fars=(0.01, 0.1), resamples=20, seed=1)
 
 
@@ -95,6 +96,19 @@ def test_what_is_compared_is_that_of_one_process(pairs: Path, workers: ClusterWo
         read_pairs(pairs), people, [others], cohort_size=5, chunk_pairs=CHUNK, workers=workers
     )
     assert together(there) == together(here)
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_all_pairs_are_those_of_one_process(workers: ClusterWorkers, across: bool) -> None:
+    people, others = faces(200, 3), anchors()
+    gallery = people.take(np.arange(1, 600, 2)) if across else None
+    here = score(all_pairs(people, gallery), people, others, gallery=gallery)
+    there = score(all_pairs(people, gallery), people, others, gallery=gallery, workers=workers)
+    assert evaluated(there) == evaluated(here)
+    assert together(there) == together(here)
+    starts = list(there.matches().over_impostors(lambda chunk, start: (start, len(chunk.folds))))
+    assert [start for start, _ in starts] == [0, starts[0][1]]
+    assert sum(size for _, size in starts) == here.impostor_count
 
 
 def test_passes_run_where_the_scores_lie(pairs: Path, workers: ClusterWorkers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from damcli.cluster.all_pairs import ClusterAllPairs
 from damcli.cluster.listed import ClusterScores
 from damcli.cluster.packing import Packer
 from damcli.cluster.sides import ClusterSides
@@ -49,4 +50,4 @@ class ClusterWorkers:
 
     def all_pairs(self, scores: AllPairScores) -> AllPairScores:
         """Return the same scores as the workers compute them."""
-        return scores
+        return ClusterAllPairs(scores, self.tasks, self._packer)
