@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from damcli.cluster.all_pairs import ClusterAllPairs
+from damcli.cluster.embedded import ClusterAtWork
 from damcli.cluster.listed import ClusterScores
 from damcli.cluster.packing import Packer
 from damcli.cluster.sides import ClusterSides
 from damcli.cluster.tasks import Tasks
+from damcli.embedding.at_work import AtWork
 from damcli.scoring.all_pairs import AllPairScores
 from damcli.scoring.score import ListedScores
 from damcli.storage.embeddings import Embeddings
@@ -39,6 +43,10 @@ class ClusterWorkers:
             A worker finds another file of this name.
         """
         self._packer.share(*(one for one in read if one is not None))
+
+    def embedding(self, opener: Callable[[], AtWork], here: AtWork) -> ClusterAtWork:
+        """Return who embeds images for `damcli.embed`; see `ClusterAtWork`."""
+        return ClusterAtWork(opener, here, self.tasks, self._packer)
 
     def sides(self, probes: Embeddings, references: Embeddings) -> ClusterSides:
         """Return both sides of pairs, of which the workers take LIDs."""

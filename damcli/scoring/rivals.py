@@ -22,6 +22,7 @@ from damcli.scoring.scorer import Floats, PairTerms, Rival
 from damcli.scoring.sides import Sides
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings, Vectors
+from damcli.storage.unit import on_grid
 
 
 def _rival(metric: str, name: str, of: Callable[..., Floats], *more: Any) -> Rival:
@@ -144,5 +145,5 @@ def _subtracted(
                 f"beta = {beta:g}; expected a vector that differs from its nearest anchors",
                 hint="choose a smaller beta",
             )
-        used = replace(used, vectors=vectors.astype(np.float32))
+        used = replace(used, vectors=on_grid(vectors))
     return used.vectors
