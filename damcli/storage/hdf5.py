@@ -221,7 +221,7 @@ def write_embeddings(
     check_own_suffix(Path(path))
     chosen = np.arange(len(source), dtype=np.int64) if rows is None else rows
     check_chosen(source, chosen)
-    with hdf5_output(Path(path), force=force) as file:
+    with hdf5_output(Path(path), force=force, private=True) as file:
         for name, value in {**source.attributes, **attributes}.items():
             file.attrs[name] = storable(value)
         file.attrs["damcli_version"] = __version__
