@@ -21,6 +21,7 @@ from damcli.storage.embeddings import (
     Rows,
     check_unique,
 )
+from damcli.storage.memory import require_memory
 from damcli.storage.tables import (
     ID_NAMES,
     NORM_NAMES,
@@ -152,6 +153,7 @@ def _column(parent: Any, name: str, rows: int, origin: str) -> Any:
         raise InputError(
             origin, f"'{name}' of shape {dataset.shape} for {rows} embeddings; expected ({rows},)"
         )
+    require_memory(8 * rows, origin, f"the {rows:,} cells of '{name}'")
     with reading(origin, f"column '{name}' is damaged", hint="copy or make the file anew"):
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
 
