@@ -111,7 +111,7 @@ def embed(
         str | None, typer.Option(help="The model's output that is the embedding.")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="What the paths of a list are relative to.")
+        Path | None, typer.Option(help="What the paths of a list are relative to and stay in.")
     ] = None,
     pairs: Annotated[
         Path | None, typer.Option(help="Write the labelled pairs of a .bin here, .csv.")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from damcli.cluster.packing import Packed, Packer, unpack
 from damcli.cluster.tasks import Tasks
-from damcli.lid.neighbours import same_source
+from damcli.lid.own import same_source
 from damcli.lid.source import AnchorLid, LidSource
 from damcli.scoring.sides import Progress, Sides, Take
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Rows
 
-# A multiple of the blocks in which neighbours are searched.
-BLOCK_ROWS = 1 << 13
+# Enough that laying out the anchors anew for each block costs little beside the search.
+BLOCK_ROWS = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)

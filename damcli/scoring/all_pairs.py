@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError, UserError, counted
 from damcli.protocols.from_subjects import genuine_pairs
 from damcli.scoring.groups import Grouping, PairGroups
-from damcli.scoring.matches import UNKNOWN, MatchChunk
+from damcli.scoring.matches import UNKNOWN, LocalPasses, MatchChunk
 from damcli.scoring.scorer import Scorer
 from damcli.scoring.table import ScoredChunk
 from damcli.storage.embeddings import Embeddings, Names, Rows, subject_codes
@@ -126,7 +126,7 @@ def _subjects(side: Embeddings) -> Names:
     return side.subjects
 
 
-class AllPairScores:
+class AllPairScores(LocalPasses):
     """The scores of `AllPairs`, computed anew each time they are read.
 
     It is both what is written out (`chunks`) and what is evaluated (a
