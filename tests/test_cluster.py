@@ -153,7 +153,7 @@ def test_row_numbers_as_ids_count_as_for_one_process(
     rng = np.random.default_rng(3)
     table = rng.normal(size=(20000, 8))
     people = Embeddings.from_arrays(table)
-    moved = rng.normal(size=(20, 8))
+    moved = table[:17000] + 0.2 * rng.normal(size=(17000, 8))
     moved[3] = table[3]
     others = package.Anchors.of(Embeddings.from_arrays(moved), kind="real-db")
     listed = tmp_path / "rows.csv"
