@@ -157,7 +157,7 @@ def test_row_numbers_as_ids_count_as_for_one_process(
     moved[3] = table[3]
     others = package.Anchors.of(Embeddings.from_arrays(moved), kind="real-db")
     listed = tmp_path / "rows.csv"
-    listed.write_text("".join(f"{row},{(row * 7 + 1) % 20000}\n" for row in range(0, 20000, 4)))
+    listed.write_text("".join(f"{row},{(row * 7 + 1) % 20000}\n" for row in range(20000)))
     options = {"allow_overlap": True}
     here = score(read_pairs(listed), people, others, **options)
     there = score(read_pairs(listed), people, others, workers=workers, **options)
