@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from rounds import compare
+from rounds import compare, row
 
 import damcli
 from damcli.pooling.modes import Pooling
@@ -69,7 +69,9 @@ def main() -> None:
         f"damcli pool, from file to file: {seconds:.1f} s, peak {usage.ru_maxrss / 2**20:.2f} GiB"
     )
     medians = compare({"damcli": sums, "loop over templates": loop}, rounds=3)
-    print(f"ratio {medians['loop over templates'] / medians['damcli']:.1f}x")
+    ratio = medians["loop over templates"] / medians["damcli"]
+    work = f"pooling {options.images:,} images to {options.templates:,} templates"
+    row(work, "a loop over templates", f"{ratio:.1f}x")
 
 
 def _by_loop(

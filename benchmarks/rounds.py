@@ -20,3 +20,8 @@ def compare(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> 
         spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
         print(f"{name:40s} {median:8.2f} s   ({spread} s, {rounds} rounds)")
     return medians
+
+
+def row(work: str, against: str, measured: str, goal: str = "") -> None:
+    """Print a row of the table that ``benchmarks/all.py`` gathers."""
+    print(f"| {work} | {against} | {measured} | {goal} |", flush=True)

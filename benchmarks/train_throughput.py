@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from embed_throughput import write_images
-from rounds import compare
+from rounds import compare, row
 
 from damcli.models.backbones import build_backbone
 from damcli.sources.opening import open_source
@@ -63,7 +63,7 @@ def main() -> None:
         ended = os.times()
         spent = 1e3 * (ended.children_user + ended.children_system)
         print(f"workers: {spent / images / (1 + options.rounds):.2f} ms of processor time an image")
-    print(f"ratio {memory / streamed:.3f}")
+    row("training on a stream of JPEGs", "batches in memory", f"{memory / streamed:.3f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The names below are the Python API; the commands are made of the same calls.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from damcli.sweeping.settings import Plan, Setting
     from damcli.sweeping.sweep import sweep
 
-__version__ = version("damcli")
+    __version__: str
 
 # Imported when first used, so that `damcli --help` does not wait for numpy.
 _HOMES = {
@@ -134,6 +133,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("damcli")
     if name not in _HOMES:
         raise AttributeError(f"module 'damcli' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

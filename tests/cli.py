@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from damcli.cli.app import main
+import typer
+
+from damcli.cli.app import app, main
+from damcli.cli.commands import load
 
 
 class Outcome(NamedTuple):
@@ -40,6 +43,13 @@ def damcli(*arguments: object, stdin: bytes = b"") -> Outcome:
         except SystemExit as stop:
             code = int(stop.code or 0)
     return Outcome(code, out.bytes.getvalue().decode(), err.getvalue())
+
+
+def program() -> Any:
+    """Return the program with all its commands built."""
+    group: Any = typer.main.get_command(app)
+    group.commands = {name: load(name) for name in group.commands}
+    return group
 
 
 def failed(outcome: Outcome, *parts: str, code: int = 1) -> None:

@@ -16,7 +16,7 @@ from damcli import __version__
 from damcli.cli.app import app
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.hdf5 import write_embeddings
-from tests.cli import damcli, failed
+from tests.cli import damcli, failed, program
 from tests.faces import anchors, faces
 from tests.test_scoring import write_pairs
 
@@ -61,7 +61,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert damcli("scroe").code == 2
 
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM = program()
 
 
 @pytest.mark.parametrize("name", PROGRAM.commands)
@@ -73,6 +73,12 @@ def test_help_shows_every_bracket_that_it_was_given(name: str) -> None:
     for text in filter(None, texts):
         for bracket in re.findall(r"\[[a-z]+\]", text):
             assert bracket in shown, text
+
+
+@pytest.mark.parametrize("name", PROGRAM.commands)
+def test_the_list_of_commands_says_what_each_says_itself(name: str) -> None:
+    listed: Any = typer.main.get_command(app)
+    assert listed.commands[name].help == PROGRAM.commands[name].help.partition("\n")[0]
 
 
 def test_help_names_the_extras() -> None:

@@ -10,14 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import typer
 
-from damcli.cli.app import app
 from damcli.storage.embeddings import Embeddings
+from tests.cli import program
 from tests.faces import faces
 
 ROOT = Path(__file__).parent.parent
@@ -44,16 +42,16 @@ def commands(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_exist(page: Path) -> None:
-    program: Any = typer.main.get_command(app)
+    whole = program()
     for line in commands(page):
         name, *arguments = shlex.split(line, comments=True)
         if name == "COMMAND":  # stands for any of them
             continue
         if name.startswith("-"):
-            command, arguments = program, [name, *arguments]
+            command, arguments = whole, [name, *arguments]
         else:
-            assert name in program.commands, f"damcli {line}"
-            command = program.commands[name]
+            assert name in whole.commands, f"damcli {line}"
+            command = whole.commands[name]
         known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         for argument in arguments:
             if re.match(r"--?[a-z]", argument):
@@ -61,9 +59,9 @@ def test_commands_and_options_exist(page: Path) -> None:
 
 
 def test_options_named_in_prose_exist() -> None:
-    program: Any = typer.main.get_command(app)
-    known = {o for c in program.commands.values() for p in c.params for o in p.opts}
-    known |= {o for c in program.commands.values() for p in c.params for o in p.secondary_opts}
+    whole = program()
+    known = {o for c in whole.commands.values() for p in c.params for o in p.opts}
+    known |= {o for c in whole.commands.values() for p in c.params for o in p.secondary_opts}
     for page in PAGES:
         for option in re.findall(r"`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8")):
             assert option in known | EVERYWHERE, f"{page.name}: {option}"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damcli.errors import InputError
-from damcli.lid import log_lid, nearest_anchors, neighbours
+from damcli.lid import log_lid, nearest_anchors, search
 from damcli.metrics import log_dam
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings
@@ -68,7 +68,7 @@ def test_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     people, others = faces(50, 3, dim=24), anchors(300, dim=24)
     whole = log_lid(people, others, k=7, s=64)
     for rows, threads in ((1, 1), (13, 2), (149, 1)):
-        monkeypatch.setattr(neighbours, "_QUERY_ROWS", rows)
+        monkeypatch.setattr(search, "_FLAT_ROWS", rows)
         faiss.omp_set_num_threads(threads)
         assert np.array_equal(log_lid(people, others, k=7, s=64), whole)
 

@@ -6,17 +6,16 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from damcli.cli import train_options
-from damcli.cli.app import app
 from damcli.errors import InputError, UserError
 from damcli.models.backbones import BACKBONES
 from damcli.training.heads import HEADS
 from damcli.training.options import MAY_CHANGE, PRECISIONS, TrainOptions, checked
 from damcli.training.recipes import RECIPES, resolve, resume
+from tests.cli import program
 
 
 def test_the_recipes_are_those_of_the_paper() -> None:
@@ -48,8 +47,8 @@ def test_another_head_has_its_own_numbers() -> None:
 
 
 def test_the_command_offers_every_number_of_a_run() -> None:
-    program: Any = typer.main.get_command(app)
-    offered = {parameter.name for parameter in program.commands["train"].params}
+    whole = program()
+    offered = {parameter.name for parameter in whole.commands["train"].params}
     assert {field.name for field in fields(TrainOptions)} <= offered
     assert {one.value for one in train_options.Recipe} == set(RECIPES)
     assert [one.value for one in train_options.Backbone] == list(BACKBONES)

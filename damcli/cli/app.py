@@ -5,31 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from damcli import __version__
-from damcli.cli import (
-    build_anchors,
-    calibrate,
-    compare,
-    convert,
-    demo,
-    embed,
-    evaluate,
-    export,
-    fit_lidr,
-    identify,
-    info,
-    pairs,
-    pool,
-    report,
-    score,
-    sweep,
-    train,
-)
+from damcli.cli.commands import HELP, STYLE, Commands, offer_all
 from damcli.cli.console import report_error
 from damcli.errors import Interrupted, UserError
 from damcli.storage.atomic import is_disk_full
@@ -37,44 +17,14 @@ from damcli.storage.atomic import is_disk_full
 EXIT_BAD_DATA = 1
 EXIT_INTERRUPTED = 130
 
-app = typer.Typer(
-    name="damcli",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Pipeline": {
-        "embed": embed.embed,
-        "build-anchors": build_anchors.build_anchors,
-        "fit-lidr": fit_lidr.fit_lidr,
-        "calibrate": calibrate.calibrate,
-        "score": score.score,
-    },
-    "Evaluation": {
-        "evaluate": evaluate.evaluate,
-        "compare": compare.compare,
-        "sweep": sweep.sweep,
-        "report": report.report,
-        "identify": identify.identify,
-    },
-    "Data": {
-        "pairs": pairs.pairs,
-        "pool": pool.pool,
-        "convert": convert.convert,
-        "info": info.info,
-    },
-    "Models": {"train": train.train, "export": export.export},
-    "Start here": {"demo": demo.demo},
-}
-for _panel, _commands in PANELS.items():
-    for _name, _command in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(_command)
+app = typer.Typer(name="damcli", cls=Commands, no_args_is_help=True, context_settings=HELP, **STYLE)
+offer_all(app)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from damcli import __version__
+
         print(f"damcli {__version__}")
         raise typer.Exit
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.identification.forms import Floats, Form, GalleryTerms, Rows
 from damcli.identification.gallery import NOBODY, Gallery, Pairs, Probes, Top
-from damcli.lid.neighbours import Progress, same_source
+from damcli.lid.neighbours import Progress
+from damcli.lid.own import same_source
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Names, subject_codes
 
 PROBE_ROWS = 1024

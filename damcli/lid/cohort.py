@@ -9,14 +9,8 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.lid.discrepancy import require_other_people, require_some
-from damcli.lid.neighbours import (
-    Codes,
-    Progress,
-    is_own,
-    neighbour_blocks,
-    own_anchor_codes,
-    require_same_dim,
-)
+from damcli.lid.neighbours import Progress, neighbour_blocks, require_same_dim
+from damcli.lid.own import Codes, is_own, own_anchor_codes
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings
 

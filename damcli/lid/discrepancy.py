@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.lid.neighbours import Neighbours, Progress, neighbour_blocks
+from damcli.lid.candidates import Neighbours
+from damcli.lid.neighbours import Progress, neighbour_blocks
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings, Names
 

@@ -11,7 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from damcli.lid.neighbours import Neighbours, nearest_anchors
+from damcli.lid.candidates import Neighbours
+from damcli.lid.neighbours import nearest_anchors
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings, EmbeddingSource
 

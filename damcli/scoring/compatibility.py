@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from damcli.errors import InputError
-from damcli.lid.neighbours import same_source
+from damcli.lid.own import same_source
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Names
 from damcli.storage.made_with import MadeWith

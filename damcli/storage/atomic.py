@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
     check_writable(target, force=force)
     target = target.resolve()  # a link stays, and what it leads to is replaced
     # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
-    draft = target.with_name(f".{secrets.token_hex(4)}.{target.name[-40:]}")
+    draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-40:]}")
     try:
         mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
         if private:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from damcli.evaluation import DEFAULT_FARS, Evaluation
-from damcli.lid.neighbours import same_source
+from damcli.lid.own import same_source
 from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs
 from damcli.scoring.sides import Sides

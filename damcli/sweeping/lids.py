@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from damcli.lid.candidates import Neighbours
 from damcli.lid.discrepancy import log_sum, require_some
-from damcli.lid.neighbours import Neighbours, Progress, nearest_anchors, neighbour_blocks
+from damcli.lid.neighbours import Progress, nearest_anchors, neighbour_blocks
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.sweeping.settings import Setting

@@ -1,0 +1,65 @@
+"""Exact search by faiss: float32 chooses candidates, with a proof for every row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from damcli.lid.candidates import (
+    Neighbours,
+    Vectors,
+    compare_with_all,
+    exact_products,
+    float32_error,
+    ranked,
+)
+from damcli.lid.own import Codes, own_pairs
+
+# faiss ranks in float32, where near ties may change places; so many more are ranked in float64.
+_SPARE = 8
+
+
+class FlatSearch:
+    """The anchors as a flat faiss index.
+
+    Parameters
+    ----------
+    anchors
+        (M, D) unit rows.
+    """
+
+    def __init__(self, anchors: Vectors) -> None:
+        import faiss
+
+        self._anchors = anchors
+        self._index = faiss.IndexFlatIP(anchors.shape[1])
+        self._index.add(np.ascontiguousarray(anchors))
+
+    def nearest(self, queries: Vectors, own: Codes, k: int) -> Neighbours:
+        """Find the k nearest anchors of each row, none of its own.
+
+        A row is proven where the k-th exact similarity is above what faiss left out by more
+        than float32 can err; the others are compared with every anchor.
+        """
+        total = len(self._anchors)
+        width = min(k + _SPARE + _SPARE * len(own), total)
+        approximate, columns = self._index.search(np.ascontiguousarray(queries), width)
+        rows = np.repeat(np.arange(len(queries)), width)
+        flat = columns.ravel().astype(np.int64)
+        allowed = ~own_pairs(own, rows, flat)
+        rows, flat = rows[allowed], flat[allowed]
+        similarities = exact_products(queries, self._anchors, rows, flat)
+        found = ranked(rows, flat, similarities, len(queries), min(k, total))
+        if width == total:
+            return found
+        left_out = approximate[:, -1] + float32_error(queries.shape[1])
+        unproven = np.flatnonzero(found.similarities[:, -1] <= left_out)
+        if len(unproven):
+            again = compare_with_all(
+                queries[unproven],
+                self._anchors,
+                [(mine[unproven], theirs) for mine, theirs in own],
+                k,
+            )
+            found.similarities[unproven] = again.similarities
+            found.rows[unproven] = again.rows
+        return found

@@ -1,0 +1,96 @@
+"""Which search finds the nearest anchors: the same neighbours, as fast as the machine allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from damcli.lid.candidates import Neighbours, Vectors
+from damcli.lid.flat import FlatSearch
+from damcli.lid.int8 import GROUPS, QUERY_ROWS, Int8Search
+from damcli.lid.own import Codes
+from damcli.threads import in_order
+
+# Below these, `benchmarks/top_k.py` finds faiss as fast or faster: the anchors must be rounded
+# and packed first, and short products do not outweigh the scan for candidates.
+_LEAST_QUERIES = 8_192
+_LEAST_ANCHORS = 8_192
+_LEAST_DIM = 128
+# Rows searched at a time by faiss: enough to keep it busy, few enough to show progress.
+_FLAT_ROWS = 4096
+# Similarities held at a time, whatever k is.
+_CANDIDATES = 1 << 22
+# Integer products that neither saturate nor crawl.
+_FAST_INT8 = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+class Search(Protocol):
+    """Finds the k nearest anchors of some rows, none of the rows' own."""
+
+    def nearest(self, queries: Vectors, own: Codes, k: int) -> Neighbours: ...  # noqa: D102
+
+
+def search_blocks(
+    queries: Vectors, anchors: Vectors, own: Codes, k: int, most_own: int
+) -> Iterator[tuple[slice, Neighbours]]:
+    """Yield the k nearest anchors of all rows, block by block, in order.
+
+    Parameters
+    ----------
+    queries, anchors
+        (N, D) and (M, D) unit rows.
+    own
+        Codes of the rows and of the anchors; equal ones are of one person and left out.
+    k
+        How many, >= 1; at most M are found.
+    most_own
+        How many own anchors a row has at most.
+    """
+    if int8_pays(len(queries), len(anchors), anchors.shape[1], k + most_own):
+        search: Search = Int8Search(anchors)
+        rows, threaded = QUERY_ROWS, True
+    else:
+        search = FlatSearch(anchors)
+        rows = max(1, min(_FLAT_ROWS, _CANDIDATES // min(k + most_own, len(anchors))))
+        threaded = False  # faiss starts its own
+
+    def find(block: slice) -> Neighbours:
+        part = np.ascontiguousarray(queries[block])
+        return search.nearest(part, [(mine[block], theirs) for mine, theirs in own], k)
+
+    blocks = [slice(start, start + rows) for start in range(0, len(queries), rows)]
+    found = in_order(find, blocks, begin=_one_thread) if threaded else map(find, blocks)
+    yield from zip(blocks, found, strict=True)
+
+
+def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
+    """Whether the search by int8 is the faster one, here and for so much work."""
+    return (
+        queries >= _LEAST_QUERIES
+        and anchors >= _LEAST_ANCHORS
+        and dim >= _LEAST_DIM
+        and wanted <= GROUPS // 8
+        and has_fast_int8()
+    )
+
+
+@cache
+def has_fast_int8() -> bool:
+    """Whether the processor multiplies bytes by instructions made for it."""
+    try:
+        known = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in known.splitlines() if line.startswith("flags")), "")
+    return not _FAST_INT8.isdisjoint(flags.split())
+
+
+def _one_thread() -> None:
+    """Keep faiss from starting threads of its own in each of ours."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)

@@ -1,0 +1,133 @@
+"""Every search gives the neighbours of an exhaustive one, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from damcli.lid import log_lid, search
+from damcli.lid.candidates import Neighbours, compare_with_all, float32_error
+from damcli.lid.flat import FlatSearch
+from damcli.lid.int8 import GROUPS, Int8Search
+from damcli.lid.own import Codes
+from damcli.storage.embeddings import Embeddings
+from tests.faces import anchors, faces
+
+needs_fast_int8 = pytest.mark.skipif(not search.has_fast_int8(), reason="no such processor")
+KINDS = st.sampled_from(["apart", "crowded", "copies", "one direction"])
+
+
+def unit(rng: np.random.Generator, count: int, dim: int, kind: str) -> np.ndarray:
+    """Rows that are spread out, or near each other, or the same, or nearly one line."""
+    raw = rng.normal(size=(count, dim))
+    if kind == "crowded":
+        raw = raw[:3][rng.integers(0, min(3, count), count)] + 1e-3 * raw
+    if kind == "copies":
+        raw = raw[rng.integers(0, max(1, count // 20), count)]
+    if kind == "one direction":
+        raw[:, 0] += 100
+    return Embeddings.from_arrays(raw).vectors
+
+
+def oracle(queries: np.ndarray, others: np.ndarray, own: Codes, k: int) -> Neighbours:
+    """Sort everything, one row after the other."""
+    similarities, rows = [], []
+    for row, query in enumerate(queries.astype(np.float64)):
+        all_of_row = others.astype(np.float64) @ query
+        for mine, theirs in own:
+            all_of_row[(theirs == mine[row]) & (theirs >= 0)] = -np.inf
+        order = sorted(range(len(others)), key=lambda at: (-all_of_row[at], at))[:k]
+        similarities.append(all_of_row[order])
+        rows.append([at if np.isfinite(all_of_row[at]) else -1 for at in order])
+    return Neighbours(np.array(similarities), np.array(rows))
+
+
+def same(found: Neighbours, expected: Neighbours) -> None:
+    assert np.array_equal(found.similarities, expected.similarities)
+    assert np.array_equal(found.rows, expected.rows)
+
+
+def codes(rng: np.random.Generator, queries: int, others: int, people: int) -> Codes:
+    """Own anchors of most rows; -1 stands for nobody known."""
+    return [(rng.integers(-1, people, queries), rng.integers(-1, people, others))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10_000),
+    others=st.integers(1, 300),
+    dim=st.sampled_from([1, 2, 8, 65]),
+    k=st.integers(1, 40),
+    kind=KINDS,
+    people=st.integers(0, 30),
+)
+def test_the_flat_search_is_exact(
+    seed: int, others: int, dim: int, k: int, kind: str, people: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries, table = unit(rng, 9, dim, kind), unit(rng, others, dim, kind)
+    own = codes(rng, 9, others, people) if people else []
+    expected = oracle(queries, table, own, k)
+    same(FlatSearch(table).nearest(queries, own, k), expected)
+    same(compare_with_all(queries, table, own, k), expected)
+
+
+@needs_fast_int8
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10_000),
+    others=st.integers(1, 5000),
+    dim=st.sampled_from([1, 2, 8, 65, 512]),
+    k=st.integers(1, 20),
+    kind=KINDS,
+    people=st.sampled_from([0, 300, 3000]),
+)
+def test_the_int8_search_is_exact(
+    seed: int, others: int, dim: int, k: int, kind: str, people: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries, table = unit(rng, 9, dim, kind), unit(rng, others, dim, kind)
+    own = codes(rng, 9, others, people) if people else []
+    found = Int8Search(table).nearest(queries, own, min(k, others))
+    same(found, oracle(queries, table, own, min(k, others)))
+
+
+def test_float32_errs_by_less_than_its_bound() -> None:
+    rng = np.random.default_rng(0)
+    for dim in (2, 64, 512):
+        one, other = unit(rng, 500, dim, "apart"), unit(rng, 500, dim, "crowded")
+        exact = np.einsum("nd,nd->n", one.astype(np.float64), other.astype(np.float64))
+        near = np.einsum("nd,nd->n", one, other)
+        assert np.abs(near - exact).max() <= float32_error(dim)
+
+
+@needs_fast_int8
+def test_whichever_search_is_chosen_the_lids_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    people, others = faces(300, 4, dim=32), anchors(2000, dim=32)
+    flat = log_lid(people, others, k=7)
+    monkeypatch.setattr(search, "int8_pays", lambda *_: True)
+    done: list[int] = []
+    assert np.array_equal(log_lid(people, others, k=7, progress=done.append), flat)
+    assert sum(done) == len(people)
+
+
+@pytest.mark.parametrize(
+    ("work", "fast", "expected"),
+    [
+        ((100_000, 50_000, 512, 10), True, True),
+        ((100_000, 50_000, 512, 10), False, False),
+        ((200, 50_000, 512, 10), True, False),
+        ((100_000, 500, 512, 10), True, False),
+        ((100_000, 50_000, 16, 10), True, False),
+        ((100_000, 50_000, 512, GROUPS), True, False),
+    ],
+)
+def test_the_search_is_chosen_by_the_work_and_the_machine(
+    work: Any, fast: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "has_fast_int8", lambda: fast)
+    assert search.int8_pays(*work) is expected
