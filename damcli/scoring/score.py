@@ -25,12 +25,13 @@ from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.scoring.used import used_rows, used_subject_codes
+from damcli.storage.ahead import ahead
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.lidr import Lidr
 
-CHUNK_PAIRS = 1 << 18
+CHUNK_PAIRS = 1 << 20
 Progress = Callable[[int], None]
 Floats = NDArray[np.float64]
 
@@ -109,7 +110,7 @@ class ListedScores:
             origin=self._pairs.origin,
             groups=self._groups.numbers,
         )
-        for chunk in self.chunks():
+        for chunk in ahead(self.chunks()):
             assert chunk.labels is not None
             spool.append(
                 chunk.labels,
