@@ -180,8 +180,9 @@ def test_a_tsv_keeps_commas_and_a_list_of_paths_keeps_spaces(tmp_path):
 
 def test_paths_are_relative_to_a_root_or_absolute(tmp_path):
     save(tmp_path / "elsewhere/1.png", 1), save(tmp_path / "2.png", 2)
-    text = f"1.png\n{tmp_path}/2.png\n../2.png\n"
-    source = listed(tmp_path, text, root=tmp_path / "elsewhere")
+    text = f"elsewhere/1.png\n{tmp_path}/2.png\nelsewhere/../2.png\n"
+    (tmp_path / "lists").mkdir()
+    source = listed(tmp_path, text, "lists/l.csv", root=tmp_path)
     assert ids(source) == text.split()
     assert source.place_of(2) == str(tmp_path / "2.png")
     for row, seed in enumerate([1, 2, 2]):

@@ -205,7 +205,7 @@ def _sample(matches: Matches, fars: Sequence[float], seed: int) -> tuple[Side, S
     if not (matches.genuine_count and matches.impostor_count):
         raise _too_few(matches)
     counts = count_matches(matches, fars)
-    return sample(matches, counts, np.random.default_rng(seed))
+    return sample(matches, counts, seed)
 
 
 def _too_few(matches: Matches) -> UserError:

@@ -100,6 +100,12 @@ SubCenters = Annotated[
     int | None,
     typer.Option(min=1, help="Centres per class (ArcFace's K).", rich_help_panel=CENTRES),
 ]
+StripIds = Annotated[
+    bool,
+    typer.Option(
+        "--strip-ids", help="Write no ids, subjects and groups: row numbers in their place."
+    ),
+]
 DType = Annotated[FloatType, typer.Option(help="float16 halves the file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
@@ -164,6 +170,14 @@ def near_duplicates(text: str | None, allow_mixed_models: bool) -> NearDuplicate
     if not -1 < above < 1:
         raise usage_error(f"--max-similarity-to {text}: expected a cosine between -1 and 1")
     return NearDuplicates(read_embeddings(name), above, allow_mixed_models)
+
+
+def nameless(anchors: Path | str) -> str:
+    """Say what anchors without names cannot do."""
+    return (
+        f"{anchors}: its ids and subjects were stripped, so that no anchor of a scored person can "
+        "be told and left out; anchors of these people must not be in it (--exclude-subjects)"
+    )
 
 
 def excluded(

@@ -63,6 +63,7 @@ def build_anchors(
     device: generated.DeviceOption = None,
     batch_size: generated.BatchSize = None,
     threads: generated.Threads = None,
+    strip_ids: options.StripIds = False,
     dtype: options.DType = FloatType.FLOAT32,
     as_json: options.AsJson = False,
     force: options.Force = False,
@@ -154,9 +155,13 @@ def build_anchors(
             near_duplicates=near,
             progress=advance,
         )
+    if strip_ids:
+        anchors = anchors.nameless()
     made_by = commands(anchors.attributes, command_line())
     write_embeddings(output, anchors, dtype=dtype.value, force=force, **made_by)
     _report(embeddings, anchors, dropped, size, near, output, messages)
+    if strip_ids:
+        messages.warn(options.nameless(output))
     alike = report_likeness(anchors, messages) if kind is Kind.FAKE_DB else None
     if as_json:
         print_json("build-anchors", {**_summary(anchors, dropped, output), "likeness": alike})

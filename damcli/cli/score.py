@@ -15,6 +15,7 @@ from damcli.cli.calibrated import (
     read_for,
     settings_of,
 )
+from damcli.cli.cluster_option import ClusterOption, check_cluster, workers_of
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 
 def score(
+    context: typer.Context,
     pairs: Annotated[
         str | None,
         typer.Argument(
@@ -123,7 +125,8 @@ def score(
     skip_missing: shared.SkipMissing = False,
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
-    chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 20,
+    chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 19,
+    cluster: ClusterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -144,6 +147,7 @@ def score(
         ways="a pair list, --all-pairs or --protocol",
     )
     check_protocol_options(protocol, root)
+    check_cluster(cluster)
     pooled = lid is LidOf.POOLED
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, linear=linear, pooled=pooled
@@ -195,6 +199,10 @@ def score(
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
+        workers=workers_of(
+            *(context, cluster, messages),
+            *(sides[role] for role in ("embeddings", "gallery", "anchors")),
+        ),
     )
     accept, judged = operating_points.acceptance(given, scores)
     tell_left_out(scores, messages)

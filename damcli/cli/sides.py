@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from damcli.cli.anchor_options import nameless
 from damcli.cli.console import STDOUT, Messages, usage_error
 
 if TYPE_CHECKING:
@@ -104,9 +105,13 @@ def pooled_from(source: LidSource | None) -> dict[str, str | None]:
 
 def tell_anchors(found: Any, k: int, messages: Messages) -> None:
     """Say what anchors were read, and what is odd about them."""
+    from damcli.storage.anchors import NAMELESS
+
     messages.say(f"{len(found):,} {found.kind} anchors from {found.origin}")
     if len(found) < k:
         messages.warn(f"{found.origin}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
+    if NAMELESS in found.attributes:
+        messages.warn(nameless(found.origin))
     if "looked_at_evaluation_set" in found.attributes:
         messages.say(
             "these anchors were cleared of near-duplicates of "

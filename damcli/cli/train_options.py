@@ -113,7 +113,9 @@ PerClass = Annotated[
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(help="What the paths of a list are relative to.", rich_help_panel=IMAGES),
+    typer.Option(
+        help="What the paths of a list are relative to and stay in.", rich_help_panel=IMAGES
+    ),
 ]
 Workers = Annotated[
     int | None, _option("Processes that read images ahead.", "the cores, 8 at most", IMAGES, min=0)

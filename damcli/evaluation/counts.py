@@ -8,14 +8,15 @@ given FAR, for which the highest impostor scores are held as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.scoring.matches import Matches
+from damcli.scoring.matches import MatchChunk, Matches
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -71,54 +72,111 @@ def count_matches(
     list of MatchCounts
         One a metric.
     """
-    genuine = _sorted_genuine(matches)
-    keep = min(
-        matches.impostor_count,
-        1 + max((allowed_false_accepts(far, matches.impostor_count) for far in fars), default=0),
-    )
-    at = [np.zeros(len(scores), dtype=np.int64) for scores in genuine]
-    above = [np.zeros(len(scores), dtype=np.int64) for scores in genuine]
-    tops = [_Highest(keep) for _ in genuine]
-    for chunk in matches.impostors():
-        for metric, scores in enumerate(chunk.scores):
-            ordered = np.sort(scores)
-            at[metric] += len(ordered) - np.searchsorted(ordered, genuine[metric], "left")
-            above[metric] += len(ordered) - np.searchsorted(ordered, genuine[metric], "right")
-            tops[metric].add(ordered)
+    genuine = sorted_genuine(matches)
+    impostors = matches.impostor_count
+    most = max((allowed_false_accepts(far, impostors) for far in fars), default=0)
+    keep = min(impostors, 1 + most)
+    tallies = [Tally.empty(len(scores), keep) for scores in genuine]
+    for found in matches.over_impostors(_Against(tuple(genuine), keep)):
+        for tally, part in zip(tallies, found.tallies, strict=True):
+            tally.add(part)
         if progress is not None:
-            progress(chunk.scores.shape[1])
+            progress(found.impostors)
     return [
-        MatchCounts(genuine[m], at[m], above[m], tops[m].descending(), matches.impostor_count)
-        for m in range(len(genuine))
+        MatchCounts(scores, tally.at, tally.above, tally.highest(), impostors)
+        for scores, tally in zip(genuine, tallies, strict=True)
     ]
 
 
-def _sorted_genuine(matches: Matches) -> list[Floats]:
-    columns: Iterator[Floats] = (chunk.scores for chunk in matches.genuine())
-    return list(np.sort(np.concatenate(list(columns), axis=1), axis=1))
+def sorted_genuine(matches: Matches) -> list[Floats]:
+    """Return the genuine scores of each metric, ascending."""
+    parts = list(matches.over_genuine(_scores))
+    return list(np.sort(np.concatenate(parts, axis=1), axis=1))
 
 
-class _Highest:
-    """The highest scores of a stream of sorted chunks."""
+def _scores(chunk: MatchChunk, start: int) -> Floats:
+    del start
+    return chunk.scores
 
-    def __init__(self, keep: int) -> None:
+
+class Tally:
+    """Some impostors counted against G genuine scores; tallies of parts add up to the whole's.
+
+    Parameters
+    ----------
+    at, above
+        (G,) int64, impostors with a score >= and > each genuine score.
+    top
+        The highest impostor scores, in any order; at least ``keep`` where there are as many.
+    keep
+        How many of the highest are wanted.
+    """
+
+    def __init__(self, at: Counts, above: Counts, top: Floats, keep: int) -> None:
+        self.at = at
+        self.above = above
         self._keep = keep
-        self._parts: list[Floats] = []
-        self._held = 0
+        self._tops = [top]
 
-    def add(self, ascending: Floats) -> None:
-        part = ascending[max(0, len(ascending) - self._keep) :]
-        self._parts.append(part.copy())
-        self._held += len(part)
-        if self._held > 2 * self._keep + len(part):
+    @classmethod
+    def empty(cls, genuine: int, keep: int) -> Tally:
+        """Count nothing yet."""
+        zeros = np.zeros((2, genuine), dtype=np.int64)
+        return cls(zeros[0], zeros[1], np.empty(0), keep)
+
+    @classmethod
+    def of(cls, impostors: Floats, genuine: Floats, keep: int) -> Tally:
+        """Count impostors, (n,) in any order, against genuine scores, (G,) ascending."""
+        ordered = np.sort(impostors)
+        if len(genuine) <= len(ordered):
+            below = np.searchsorted(ordered, genuine, "left")
+            not_above = np.searchsorted(ordered, genuine, "right")
+        else:
+            # The g-th genuine score is above those impostors that find their place at g or before.
+            places = (np.searchsorted(genuine, ordered, side) for side in ("right", "left"))
+            below, not_above = (
+                np.cumsum(np.bincount(place, minlength=len(genuine) + 1)[:-1]) for place in places
+            )
+        top = ordered[max(0, len(ordered) - keep) :].copy()
+        return cls(len(ordered) - below, len(ordered) - not_above, top, keep)
+
+    def add(self, other: Tally) -> None:
+        """Count the impostors of another tally as well."""
+        self.at += other.at
+        self.above += other.above
+        self._tops += other._tops
+        held = sum(len(top) for top in self._tops)
+        if held > 2 * self._keep + len(self._tops[-1]):
             self._shrink()
 
+    def highest(self) -> Floats:
+        """Return the ``keep`` highest impostor scores, descending."""
+        self._shrink()
+        return np.sort(self._tops[0])[::-1]
+
     def _shrink(self) -> None:
-        together = np.concatenate(self._parts)
+        together = np.concatenate(self._tops)
         if len(together) > self._keep:
             together = np.partition(together, len(together) - self._keep)[-self._keep :]
-        self._parts, self._held = [together], len(together)
+        self._tops = [together]
 
-    def descending(self) -> Floats:
-        self._shrink()
-        return np.sort(self._parts[0])[::-1]
+
+class _Tallied(NamedTuple):
+    tallies: list[Tally]
+    impostors: int
+
+
+@dataclass(frozen=True)
+class _Against:
+    """Tallies a chunk of impostors, for each metric."""
+
+    genuine: tuple[Floats, ...]
+    keep: int
+
+    def __call__(self, chunk: MatchChunk, start: int) -> _Tallied:
+        del start
+        tallies = [
+            Tally.of(scores, genuine, self.keep)
+            for scores, genuine in zip(chunk.scores, self.genuine, strict=True)
+        ]
+        return _Tallied(tallies, chunk.scores.shape[1])

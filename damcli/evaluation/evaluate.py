@@ -74,7 +74,7 @@ def evaluate(
     intervals = Intervals(values)
     by_subject = matches.subject_count > 1
     if resamples:
-        genuine, impostors = sample(matches, counts, np.random.default_rng(seed))
+        genuine, impostors = sample(matches, counts, seed)
         plain, resampled = bootstrap(
             genuine, impostors, fars, resamples=resamples, seed=seed, progress=resampling
         )

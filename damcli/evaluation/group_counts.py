@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -62,17 +63,14 @@ def count_groups(matches: Matches, points: Sequence[Point]) -> list[GroupCounts]
 
     A point without a threshold has no errors.
     """
-    sizes = [len(grouping.labels) + 1 for grouping in matches.groupings]
+    sizes = tuple(len(grouping.labels) + 1 for grouping in matches.groupings)
     pairs = [np.zeros((2, size * size), dtype=np.int64) for size in sizes]
     errors = [np.zeros((len(points), 2, size * size), dtype=np.int64) for size in sizes]
-    for label, chunks in enumerate((matches.impostors(), matches.genuine())):
-        for chunk in chunks:
-            wrong = [np.flatnonzero(_wrong(chunk, point, label)) for point in points]
-            for column, size in enumerate(sizes):
-                cells = _cells(chunk.groups[column], size)
-                pairs[column][label] += np.bincount(cells, minlength=size * size)
-                for place, found in enumerate(wrong):
-                    errors[column][place, label] += np.bincount(cells[found], minlength=size * size)
+    for label, over in enumerate((matches.over_impostors, matches.over_genuine)):
+        for found in over(_Cells(sizes, tuple(points), label)):
+            for column, (all_of_them, wrong) in enumerate(found):
+                pairs[column][label] += all_of_them
+                errors[column][:, label] += wrong
     return [
         GroupCounts(
             pairs[column].reshape(2, size, size),
@@ -80,6 +78,27 @@ def count_groups(matches: Matches, points: Sequence[Point]) -> list[GroupCounts]
         )
         for column, size in enumerate(sizes)
     ]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Counts the pairs of a chunk, and their errors, by column of groups and cell."""
+
+    sizes: tuple[int, ...]
+    points: tuple[Point, ...]
+    label: int
+
+    def __call__(self, chunk: MatchChunk, start: int) -> list[tuple[Counts, Counts]]:
+        del start
+        wrong = [np.flatnonzero(_wrong(chunk, point, self.label)) for point in self.points]
+        counted = []
+        for column, size in enumerate(self.sizes):
+            cells = _cells(chunk.groups[column], size)
+            errors = np.zeros((len(wrong), size * size), dtype=np.int64)
+            for place, found in enumerate(wrong):
+                errors[place] = np.bincount(cells[found], minlength=size * size)
+            counted.append((np.bincount(cells, minlength=size * size), errors))
+        return counted
 
 
 def _wrong(chunk: MatchChunk, point: Point, label: int) -> NDArray[np.bool_]:

@@ -104,7 +104,7 @@ def _sample(
     impostors, genuine = (
         partial(_chances, [line_totals(one.pairs[label]) for one in counts]) for label in (0, 1)
     )
-    return grouped_sample(matches, ranks, np.random.default_rng(seed), (genuine, impostors))
+    return grouped_sample(matches, ranks, seed, (genuine, impostors))
 
 
 def _chances(totals: Sequence[Counts], chunk: MatchChunk) -> Floats:

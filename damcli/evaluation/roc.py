@@ -92,7 +92,7 @@ def roc_curves(
     tars = np.array([tars_of(one, allowed) for one in counts])
     intervals = Intervals(tars)
     if resamples:
-        genuine, impostors = sample(matches, counts, np.random.default_rng(seed))
+        genuine, impostors = sample(matches, counts, seed)
         # Half a false accept more, because the weights of a sample do not add up to whole ones.
         between = ((allowed + 0.5) / matches.impostor_count).tolist()
         plain, resampled = bootstrap(

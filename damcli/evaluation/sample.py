@@ -3,11 +3,14 @@
 What decides TAR at a low FAR are the highest impostor scores, so these are kept whole; the
 chance to be kept falls with the rank, and a kept pair then stands for 1/chance pairs
 (Horvitz and Thompson). The sample serves the intervals alone, never the numbers themselves.
+What is drawn for a pair depends on the seed and on its place in the stream, not on how the
+stream is cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,8 @@ KEEP_ALL = 200_000
 _TOP = 25_000
 _REST = 100_000
 _GENUINE = 100_000
+# Philox counts in blocks of so many numbers.
+_PHILOX_BLOCK = 4
 # Gives each pair of a chunk a chance, (n,) float64.
 Chances = Callable[[MatchChunk], Floats]
 
@@ -35,14 +40,16 @@ class Side(NamedTuple):
     reference_subjects: NDArray[np.int64]
 
 
-def sample(
-    matches: Matches, counts: Sequence[MatchCounts], rng: np.random.Generator
-) -> tuple[Side, Side]:
+def sample(matches: Matches, counts: Sequence[MatchCounts], seed: int) -> tuple[Side, Side]:
     """Return the genuine and the impostor side."""
     share = 1.0 if matches.genuine_count <= KEEP_ALL else _GENUINE / matches.genuine_count
     flat = [(np.empty(0), np.array([share])) for _ in counts]
     ranked = [_chances_by_rank(one, matches.impostor_count) for one in counts]
-    return _keep(matches.genuine(), flat, rng)[0], _keep(matches.impostors(), ranked, rng)[0]
+    genuine, impostors = (_Keep(parts, Draws(seed, n)) for n, parts in enumerate((flat, ranked)))
+    return (
+        _together(matches.over_genuine(genuine)).side,
+        _together(matches.over_impostors(impostors)).side,
+    )
 
 
 class GroupedSide(NamedTuple):
@@ -56,7 +63,7 @@ class GroupedSide(NamedTuple):
 def grouped_sample(
     matches: Matches,
     counts: Sequence[MatchCounts],
-    rng: np.random.Generator,
+    seed: int,
     chances: tuple[Chances, Chances],
 ) -> tuple[GroupedSide, GroupedSide]:
     """Return the genuine and the impostor side, small groups not thinned out like large ones.
@@ -65,8 +72,8 @@ def grouped_sample(
     ----------
     matches, counts
         The pairs, and their counts where there are more than `KEEP_ALL` impostors.
-    rng
-        What draws.
+    seed
+        Of what is drawn.
     chances
         For genuine and for impostor pairs, what chance their groups give them at least.
     """
@@ -74,10 +81,13 @@ def grouped_sample(
     ranked = flat
     if matches.impostor_count > KEEP_ALL:
         ranked = [_chances_by_rank(one, matches.impostor_count) for one in counts]
-    genuine, impostors = chances
+    genuine, impostors = (
+        _Keep(parts, Draws(seed, n), at_least)
+        for n, (parts, at_least) in enumerate(zip((flat, ranked), chances, strict=True))
+    )
     return (
-        _keep(matches.genuine(), flat, rng, genuine),
-        _keep(matches.impostors(), ranked, rng, impostors),
+        _together(matches.over_genuine(genuine)),
+        _together(matches.over_impostors(impostors)),
     )
 
 
@@ -97,30 +107,48 @@ def _chances_by_rank(counts: MatchCounts, impostors: int) -> tuple[Floats, Float
     return counts.top[np.array(ranks) - 1][::-1], np.array(chances[::-1])
 
 
-def _keep(
-    chunks: Iterable[MatchChunk],
-    parts: list[tuple[Floats, Floats]],
-    rng: np.random.Generator,
-    at_least: Chances | None = None,
-) -> GroupedSide:
-    """Keep each pair with the largest of the chances that its scores and groups give it."""
-    kept, groups = [], []
-    for chunk in chunks:
-        chance = np.zeros(chunk.scores.shape[1]) if at_least is None else at_least(chunk)
-        for scores, (cuts, chances) in zip(chunk.scores, parts, strict=True):
+@dataclass(frozen=True)
+class _Keep:
+    """Keeps each pair with the largest of the chances that its scores and groups give it."""
+
+    parts: list[tuple[Floats, Floats]]
+    draws: Draws
+    at_least: Chances | None = None
+
+    def __call__(self, chunk: MatchChunk, start: int) -> GroupedSide:
+        pairs = chunk.scores.shape[1]
+        chance = np.zeros(pairs) if self.at_least is None else self.at_least(chunk)
+        for scores, (cuts, chances) in zip(chunk.scores, self.parts, strict=True):
             np.maximum(chance, chances[np.searchsorted(cuts, scores, "right")], out=chance)
-        chosen = np.flatnonzero(rng.random(len(chance)) < chance)
-        kept.append(
-            Side(
-                chunk.scores[:, chosen],
-                1 / chance[chosen],
-                chunk.probe_subjects[chosen].astype(np.int64),
-                chunk.reference_subjects[chosen].astype(np.int64),
-            )
+        chosen = np.flatnonzero(self.draws(start, pairs) < chance)
+        side = Side(
+            chunk.scores[:, chosen],
+            1 / chance[chosen],
+            chunk.probe_subjects[chosen].astype(np.int64),
+            chunk.reference_subjects[chosen].astype(np.int64),
         )
-        groups.append(chunk.groups[..., chosen])
-    side = Side(
-        np.concatenate([part.scores for part in kept], axis=1),
-        *(np.concatenate([part[column] for part in kept]) for column in (1, 2, 3)),
+        return GroupedSide(side, chunk.groups[..., chosen])
+
+
+def _together(parts: Iterator[GroupedSide]) -> GroupedSide:
+    sides, groups = zip(*parts, strict=True)
+    scores, *columns = zip(*sides, strict=True)
+    return GroupedSide(
+        Side(np.concatenate(scores, axis=1), *map(np.concatenate, columns)),
+        np.concatenate(groups, axis=2),
     )
-    return GroupedSide(side, np.concatenate(groups, axis=2))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Numbers between 0 and 1, one for each place of a stream, that any part of it can ask for."""
+
+    seed: int
+    stream: int
+
+    def __call__(self, start: int, count: int) -> Floats:
+        """Return those of ``count`` places from ``start`` on."""
+        key = np.random.SeedSequence(self.seed, spawn_key=(self.stream,))
+        bits = np.random.Philox(key).advance(start // _PHILOX_BLOCK)
+        skipped = start % _PHILOX_BLOCK
+        return np.random.Generator(bits).random(skipped + count)[skipped:]

@@ -15,7 +15,7 @@ from damcli.evaluation.evaluate import around, check_fars, wilson
 from damcli.evaluation.rates import impostors_needed, operating_point
 from damcli.evaluation.results import Estimate, Interval
 from damcli.evaluation.sample import Side, sample
-from damcli.scoring.matches import Matches, require_both_classes
+from damcli.scoring.matches import MatchChunk, Matches, require_both_classes
 
 # With fewer, over one resample in forty allows none: the interval then ends at the highest
 # impostor score that was seen, too low.
@@ -127,7 +127,7 @@ def pick_threshold(
             f"expected at least {impostors_needed(far):,}",
             hint="a threshold needs 1/FAR impostor pairs; score more, or ask for a higher FAR",
         )
-    sides = sample(matches, counts, np.random.default_rng(seed)) if resamples else None
+    sides = sample(matches, counts, seed) if resamples else None
     interval = None
     if sides is not None:
         deviations = _threshold_deviations(*sides, metric, far, resamples=resamples, seed=seed)
@@ -184,7 +184,7 @@ def apply_threshold(
     sides = None
     if resamples and matches.subject_count > 1:
         counts: list[MatchCounts] = count_matches(matches, [far])
-        sides = sample(matches, counts, np.random.default_rng(seed))
+        sides = sample(matches, counts, seed)
     return _decisions(matches, metric, threshold, sides, resamples, seed)
 
 
@@ -227,10 +227,9 @@ def _decisions(
     resamples: int,
     seed: int,
 ) -> Decisions:
-    trues, falses = (
-        sum(int((chunk.scores[metric] >= threshold).sum()) for chunk in chunks)
-        for chunks in (matches.genuine(), matches.impostors())
-    )
+    accepted = _Accepted(metric, threshold)
+    trues = sum(matches.over_genuine(accepted))
+    falses = sum(matches.over_impostors(accepted))
     genuine, impostors = matches.genuine_count, matches.impostor_count
     tar, far = trues / genuine, falses / impostors
     intervals: list[Interval | None] = [None, None]
@@ -249,6 +248,18 @@ def _decisions(
     return Decisions(
         genuine, impostors, trues, falses, Estimate(tar, intervals[0]), Estimate(far, intervals[1])
     )
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """Counts the pairs of a chunk that a threshold accepts."""
+
+    metric: int
+    threshold: float
+
+    def __call__(self, chunk: MatchChunk, start: int) -> int:
+        del start
+        return int((chunk.scores[self.metric] >= self.threshold).sum())
 
 
 def _rate_deviations(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +13,7 @@ from damcli.lid.candidates import Neighbours, Vectors
 from damcli.lid.flat import FlatSearch
 from damcli.lid.int8 import GROUPS, QUERY_ROWS, Int8Search
 from damcli.lid.own import Codes
+from damcli.threads import in_order
 
 # Below these, `benchmarks/top_k.py` finds faiss as fast or faster: the anchors must be rounded
 # and packed first, and short products do not outweigh the scan for candidates.
@@ -25,7 +24,6 @@ _LEAST_DIM = 128
 _FLAT_ROWS = 4096
 # Similarities held at a time, whatever k is.
 _CANDIDATES = 1 << 22
-_WAITING = 4
 # Integer products that neither saturate nor crawl.
 _FAST_INT8 = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
@@ -54,27 +52,19 @@ def search_blocks(
     """
     if int8_pays(len(queries), len(anchors), anchors.shape[1], k + most_own):
         search: Search = Int8Search(anchors)
-        rows, workers = QUERY_ROWS, _cores()
+        rows, threaded = QUERY_ROWS, True
     else:
         search = FlatSearch(anchors)
-        rows, workers = max(1, min(_FLAT_ROWS, _CANDIDATES // min(k + most_own, len(anchors)))), 1
+        rows = max(1, min(_FLAT_ROWS, _CANDIDATES // min(k + most_own, len(anchors))))
+        threaded = False  # faiss starts its own
 
     def find(block: slice) -> Neighbours:
         part = np.ascontiguousarray(queries[block])
         return search.nearest(part, [(mine[block], theirs) for mine, theirs in own], k)
 
     blocks = [slice(start, start + rows) for start in range(0, len(queries), rows)]
-    if workers == 1:
-        yield from ((block, find(block)) for block in blocks)
-        return
-    with ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
-        waiting: list[tuple[slice, Future[Neighbours]]] = []
-        for block in blocks:
-            waiting.append((block, pool.submit(find, block)))
-            if len(waiting) > _WAITING * workers:
-                first, found = waiting.pop(0)
-                yield first, found.result()
-        yield from ((block, found.result()) for block, found in waiting)
+    found = in_order(find, blocks, begin=_one_thread) if threaded else map(find, blocks)
+    yield from zip(blocks, found, strict=True)
 
 
 def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
@@ -104,9 +94,3 @@ def _one_thread() -> None:
     import faiss
 
     faiss.omp_set_num_threads(1)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 from damcli.errors import InputError
 from damcli.protocols.csv_batches import Batch, CsvRows, coded_text
+from damcli.sources.lines import bounded
+from damcli.storage.spool import room_for_temporary_files
 
 STDIN = "-"
 _PARQUET = (".parquet", ".pq")
@@ -140,7 +142,8 @@ class TextTable:
         with self._open() as stream:
             rows: list[list[str]] = []
             numbers: list[int] = []
-            for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8-sig"), start=1):
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig")
+            for number, line in enumerate(bounded(text, self.origin), start=1):
                 cells = line.split()
                 if not cells or (skip_first and number == first):
                     continue
@@ -210,6 +213,7 @@ def _require_file(path: Path, expected: str) -> None:
 
 def _copy_of_stdin() -> BinaryIO:
     copy = tempfile.TemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(sys.stdin.buffer, copy)
-    copy.flush()
+    with room_for_temporary_files():
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
     return copy

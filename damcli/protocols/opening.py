@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from damcli.protocols.lfw import read_lfw, read_rfw
 from damcli.protocols.official import OfficialPairs
 from damcli.protocols.trials import Trials
 from damcli.protocols.ytf import read_ytf
+from damcli.sources.filenames import require_behind
 
 LOW_FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 IJB_FARS = (*LOW_FARS, 1e-1)
@@ -112,12 +114,17 @@ def open_protocol(name: str, root: Path | str) -> OfficialPairs:
     UserError
         There is no such protocol.
     InputError
-        The file is not found, not of its layout, or lacks pairs.
+        The file is not found, not of its layout, lacks pairs, or is a link out of the root.
     """
     if name not in PROTOCOLS:
         raise UserError(f"no protocol '{name}'; expected one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
-    return protocol.read(find_official(f"pairs of {name}", Path(root), protocol.places))
+    root = Path(root)
+    pairs = protocol.read(find_official(f"pairs of {name}", root, protocol.places))
+    if root.is_dir():
+        for file in pairs.files:
+            require_behind(os.path.realpath(root), str(file))
+    return pairs
 
 
 def find_official(what: str, root: Path, places: tuple[str, ...]) -> Path:
@@ -135,7 +142,8 @@ def find_official(what: str, root: Path, places: tuple[str, ...]) -> Path:
     Raises
     ------
     InputError
-        It lies in none of these places, or several files match one of them.
+        It lies in none of these places, is a link out of the root, or several files match one
+        of them.
     """
     if root.is_file():
         return root
@@ -148,5 +156,6 @@ def find_official(what: str, root: Path, places: tuple[str, ...]) -> Path:
             listed = ", ".join(path.name for path in found)
             raise InputError(str(root), f"holds {listed}; expected one {place}", hint=hint)
         if found:
+            require_behind(os.path.realpath(root), str(found[0]))
             return found[0]
     raise InputError(str(root), f"holds no {what}; looked for {', '.join(places)}", hint=hint)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.scoring.groups import NO_GROUP, Grouping, GroupNumbers
 from damcli.storage.spool import Spool
+from damcli.threads import in_order
 
+T = TypeVar("T")
 CHUNK_MATCHES = 1 << 20
 UNKNOWN = -1
 
@@ -28,6 +30,9 @@ class MatchChunk(NamedTuple):
     """(n,) fold numbers, `UNKNOWN` where there are none."""
     groups: NDArray[np.int16]
     """(columns, 2, n) group numbers of probe and reference, `NO_GROUP` where not known."""
+
+
+Take = Callable[[MatchChunk, int], T]
 
 
 def require_both_classes(genuine: int, impostors: int, origin: str) -> None:
@@ -76,10 +81,44 @@ class Matches(Protocol):
 
     def genuine(self) -> Iterator[MatchChunk]: ...  # noqa: D102
     def impostors(self) -> Iterator[MatchChunk]: ...  # noqa: D102
+    def over_genuine(self, take: Take[T]) -> Iterator[T]:
+        """Yield what ``take`` makes of each chunk of genuine pairs, in order.
+
+        It is given how many genuine pairs come before the chunk, and runs where the chunk
+        lies: in a thread, or on another machine. So it changes nothing, can be pickled, and
+        returns little.
+        """
+        ...
+
+    def over_impostors(self, take: Take[T]) -> Iterator[T]:
+        """Do so for the impostor pairs."""
+        ...
 
 
-class MatchSpool:
-    """Matches that were handed over chunk by chunk.
+class LocalPasses:
+    """The passes of matches that lie in this process."""
+
+    def over_genuine(self: Matches, take: Take[T]) -> Iterator[T]:
+        """Yield what ``take`` makes of each chunk of genuine pairs, in order."""
+        return _passed(self.genuine(), take)
+
+    def over_impostors(self: Matches, take: Take[T]) -> Iterator[T]:
+        """Yield what ``take`` makes of each chunk of impostor pairs, in order."""
+        return _passed(self.impostors(), take)
+
+
+def _passed(chunks: Iterator[MatchChunk], take: Take[T]) -> Iterator[T]:
+    def placed() -> Iterator[tuple[MatchChunk, int]]:
+        start = 0
+        for chunk in chunks:
+            yield chunk, start
+            start += chunk.scores.shape[1]
+
+    return in_order(lambda one: take(*one), placed())
+
+
+class MatchSpool(LocalPasses):
+    """Matches that were handed over chunk by chunk, kept column by column.
 
     Parameters
     ----------
@@ -109,14 +148,10 @@ class MatchSpool:
         self.subject_count = subject_count
         self.has_folds = has_folds
         self._groups = tuple(groups)
-        record = [
-            ("scores", np.float64, (len(self.metrics),)),
-            ("probe", np.int32),
-            ("reference", np.int32),
-            ("fold", np.int32),
-            ("groups", np.int16, (len(self._groups), 2)),
-        ]
-        self._by_label = (Spool(record), Spool(record))
+        self._sides = tuple(
+            _Side(len(self.metrics), bool(subject_count), has_folds, len(self._groups))
+            for _ in range(2)
+        )
 
     def __len__(self) -> int:
         return self.genuine_count + self.impostor_count
@@ -129,12 +164,12 @@ class MatchSpool:
     @property
     def genuine_count(self) -> int:
         """How many genuine pairs there are."""
-        return len(self._by_label[1])
+        return len(self._sides[1])
 
     @property
     def impostor_count(self) -> int:
         """How many impostor pairs there are."""
-        return len(self._by_label[0])
+        return len(self._sides[0])
 
     def append(
         self,
@@ -146,30 +181,76 @@ class MatchSpool:
         groups: NDArray[np.int16] | None = None,
     ) -> None:
         """Add n pairs: labels 1 or 0, one array of scores a metric, and what else is known."""
-        records = np.empty(len(labels), dtype=self._by_label[0].dtype)
-        for metric, column in enumerate(scores):
-            records["scores"][:, metric] = column
-        records["probe"] = UNKNOWN if probe_subjects is None else probe_subjects
-        records["reference"] = UNKNOWN if reference_subjects is None else reference_subjects
-        records["fold"] = UNKNOWN if folds is None else folds
-        records["groups"] = NO_GROUP if groups is None else np.moveaxis(groups, 2, 0)
-        for label, spool in enumerate(self._by_label):
-            spool.append(records[labels == label])
+        subjects = (
+            ()
+            if probe_subjects is None or reference_subjects is None
+            else (probe_subjects, reference_subjects)
+        )
+        for label, side in enumerate(self._sides):
+            chosen = np.flatnonzero(labels == label)
+            side.append(
+                len(chosen),
+                [column[chosen] for column in scores],
+                [column[chosen] for column in subjects],
+                None if folds is None else folds[chosen],
+                None if groups is None else groups[..., chosen],
+            )
 
     def genuine(self) -> Iterator[MatchChunk]:
         """Yield the genuine pairs in the order they came."""
-        return self._chunks(1)
+        return self._sides[1].chunks()
 
     def impostors(self) -> Iterator[MatchChunk]:
         """Yield the impostor pairs in the order they came."""
-        return self._chunks(0)
+        return self._sides[0].chunks()
 
-    def _chunks(self, label: int) -> Iterator[MatchChunk]:
-        for records in self._by_label[label].chunks(CHUNK_MATCHES):
+
+class _Side:
+    """The pairs of one label: what is known of them, a spool for each column."""
+
+    def __init__(self, metrics: int, has_subjects: bool, has_folds: bool, groups: int) -> None:
+        self._count = 0
+        self._scores = [Spool(np.float64) for _ in range(metrics)]
+        self._subjects = [Spool(np.int32) for _ in range(2 * has_subjects)]
+        self._folds = [Spool(np.int32) for _ in range(has_folds)]
+        self._groups = [Spool(np.int16) for _ in range(2 * groups)]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(
+        self,
+        count: int,
+        scores: Sequence[NDArray[np.float64]],
+        subjects: Sequence[NDArray[np.integer]],
+        folds: NDArray[np.integer] | None,
+        groups: NDArray[np.int16] | None,
+    ) -> None:
+        self._count += count
+        unknown = np.full(count, UNKNOWN, dtype=np.int32)
+        for spool, column in zip(self._scores, scores, strict=True):
+            spool.append(column)
+        for spool, numbers in zip(self._subjects, subjects or [unknown] * 2, strict=False):
+            spool.append(numbers)
+        for spool in self._folds:
+            spool.append(unknown if folds is None else folds)
+        nowhere = np.full((len(self._groups), count), NO_GROUP, dtype=np.int16)
+        flat = nowhere if groups is None else groups.reshape(len(self._groups), count)
+        for spool, numbers in zip(self._groups, flat, strict=True):
+            spool.append(numbers)
+
+    def chunks(self) -> Iterator[MatchChunk]:
+        for start in range(0, self._count, CHUNK_MATCHES):
+            count = min(CHUNK_MATCHES, self._count - start)
+            unknown = np.full(count, UNKNOWN, dtype=np.int32)
+            subjects = [spool.read(start, count) for spool in self._subjects] or [unknown] * 2
+            groups = np.empty((len(self._groups), count), dtype=np.int16)
+            for place, spool in enumerate(self._groups):
+                groups[place] = spool.read(start, count)
             yield MatchChunk(
-                np.ascontiguousarray(records["scores"].T),
-                records["probe"],
-                records["reference"],
-                records["fold"],
-                np.moveaxis(records["groups"], 0, 2),
+                np.stack([spool.read(start, count) for spool in self._scores]),
+                subjects[0],
+                subjects[1],
+                self._folds[0].read(start, count) if self._folds else unknown,
+                groups.reshape(-1, 2, count),
             )

@@ -15,6 +15,7 @@ from damcli.errors import InputError, counted
 from damcli.sources.source import Image, Sample
 from damcli.storage.embeddings import Names, as_names, check_unique, named
 from damcli.storage.foreign import read_id_list
+from damcli.storage.memory import require_room_for
 from damcli.storage.tables import ID_NAMES, SUBJECT_NAMES, find_column, group_columns, reading
 
 IMAGE_NAMES = ("images", "image", "X", "x", "data", "faces", "arr_0")
@@ -167,6 +168,7 @@ def npz_source(path: Path) -> ArraySource:
         path.open("rb") as file,
         np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
     ):
+        require_room_for(archive, archive.files, origin)
         arrays = {name: _array(archive, name, origin) for name in archive.files}
     names = list(arrays)
     ids, subjects = (

@@ -35,6 +35,8 @@ class FileSource:
         Further columns, by name.
     notes
         What the user should hear of.
+    walled
+        Refuse to read what links lead to out of the folder.
     """
 
     unit = "image"
@@ -48,6 +50,8 @@ class FileSource:
         subjects: Sequence[str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
         notes: Iterable[str] = (),
+        *,
+        walled: bool = False,
     ) -> None:
         self.origin = origin
         self.notes = tuple(notes)
@@ -56,6 +60,7 @@ class FileSource:
         self._ids = ids
         self._subjects = subjects
         self._groups = dict(groups or {})
+        self._wall = os.path.realpath(base) if walled else None
 
     @property
     def has_subjects(self) -> bool:
@@ -85,7 +90,17 @@ class FileSource:
     def read(self, row: int) -> Sample:
         """Read and decode an image; see `damcli.sources.source.ImageSource.read`."""
         groups = {name: column[row] for name, column in self._groups.items()}
-        return Sample(read_image(self.place_of(row)), self.subject_of(row), groups)
+        place = self.place_of(row)
+        if self._wall is not None:
+            require_behind(self._wall, place)
+        return Sample(read_image(place), self.subject_of(row), groups)
+
+
+def require_behind(wall: str, place: str) -> None:
+    """Refuse a file that links lead to out of a folder, whose path holds no link."""
+    real = os.path.realpath(place)
+    if os.path.commonpath([wall, real]) != wall:
+        raise InputError(place, f"is or lies behind a link out of --root, to {real}")
 
 
 def read_image(place: str) -> Image:

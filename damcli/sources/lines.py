@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from damcli.errors import InputError
 from damcli.storage.tables import reading
 
+LONGEST_LINE = 1_000_000
 _COMPRESSED = (".gz", ".zst", ".bz2")
 _DAMAGED = "expected UTF-8 text, plain or compressed as its name says (.gz, .zst, .bz2)"
 
@@ -45,4 +48,26 @@ def lines_of(path: Path, what: str) -> Iterator[str]:
         pa.input_stream(str(path), compression="detect") as stream,
         io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text,
     ):
-        yield from text
+        yield from bounded(text, str(path))
+
+
+def bounded(text: TextIO, origin: str) -> Iterator[str]:
+    """Yield the lines of a text, and refuse one that does not end: it would fill the memory.
+
+    Raises
+    ------
+    InputError
+        A line has more than a million characters.
+    """
+    for row in itertools.count(1):
+        line = text.readline(LONGEST_LINE + 1)
+        if len(line) > LONGEST_LINE:
+            raise InputError(
+                origin,
+                f"a line of more than {LONGEST_LINE:,} characters; expected short ones",
+                row=row,
+                hint="is it a text at all?",
+            )
+        if not line:
+            return
+        yield line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,23 +48,26 @@ def list_source(path: Path, root: Path | None = None) -> FileSource:
     path
         The list, plain or compressed.
     root
-        What the paths are relative to; the list's own folder by default.
+        What the paths are relative to, and what none may lead out of; by default the list's
+        own folder, and any file.
 
     Raises
     ------
     InputError
         The list is missing, empty or damaged; a row has too few or too many columns or an
-        empty cell where there must be none; or an id stands twice.
+        empty cell where there must be none; an id stands twice; or a path leads out of the
+        root. That a link does, shows when the image is read.
     """
     lines = lines_of(path, f"a list of images, {_COLUMNS}")
     tabs = text_suffix(path.name) == ".tsv"
-    return source_of_lines(lines, str(path), path.parent if root is None else root, tabs=tabs)
+    base = path.parent if root is None else root
+    return source_of_lines(lines, str(path), base, tabs=tabs, walled=root is not None)
 
 
 def source_of_lines(
-    lines: Iterable[str], origin: str, base: Path, *, tabs: bool = False
+    lines: Iterable[str], origin: str, base: Path, *, tabs: bool = False, walled: bool = False
 ) -> FileSource:
-    """Take the images that lines name; see `list_source`."""
+    """Take the images that lines name, walled by the base or not; see `list_source`."""
     rows = _cells(iter(lines), origin, tabs)
     first = next(rows, None)
     if first is None:
@@ -72,7 +76,7 @@ def source_of_lines(
     if layout is None:
         layout = _from_places(first[1], origin, first[0])
         rows = itertools.chain([first], rows)
-    return _collect(rows, layout, origin, base)
+    return _collect(rows, layout, origin, base, walled)
 
 
 def _cells(lines: Iterator[str], origin: str, tabs: bool) -> Rows:
@@ -125,7 +129,7 @@ def _from_places(cells: list[str], origin: str, row: int) -> _Layout:
     return _Layout(0, 1 if width > 1 else None, 2 if width > 2 else None, {}, width)
 
 
-def _collect(rows: Rows, layout: _Layout, origin: str, base: Path) -> FileSource:
+def _collect(rows: Rows, layout: _Layout, origin: str, base: Path, walled: bool) -> FileSource:
     paths: list[str] = []
     places: dict[str, int] = {}  # the ids, in order, and the rows they stand in
     subjects: list[str] = []
@@ -140,6 +144,8 @@ def _collect(rows: Rows, layout: _Layout, origin: str, base: Path) -> FileSource
                 hint="quote paths that hold commas",
             )
         path = _filled(cells, layout.path, "path", origin, row)
+        if walled:
+            _require_inside(path, base, origin, row)
         name = path if layout.id is None else _filled(cells, layout.id, "id", origin, row)
         if places.setdefault(name, row) != row:
             other = paths[list(places).index(name)]
@@ -152,7 +158,19 @@ def _collect(rows: Rows, layout: _Layout, origin: str, base: Path) -> FileSource
     if not paths:
         raise InputError(origin, f"names no image; expected rows {_COLUMNS}")
     people = None if layout.subject is None else subjects
-    return FileSource(origin, base, paths, list(places), people, groups)
+    return FileSource(origin, base, paths, list(places), people, groups, walled=walled)
+
+
+def _require_inside(path: str, root: Path, origin: str, row: int) -> None:
+    """Refuse a path that leads out of the root by what it says; links are for the reader."""
+    wall = os.path.abspath(root)  # noqa: PTH100 - links are not followed here
+    if not Path(os.path.normpath(Path(wall, path))).is_relative_to(wall):
+        raise InputError(
+            origin,
+            f"'{path}' leads out of --root {root}; expected paths under it",
+            row=row,
+            hint="mend the list; if you trust it, name a folder above, or leave --root out",
+        )
 
 
 def _filled(cells: list[str], column: int, what: str, origin: str, row: int) -> str:

@@ -47,8 +47,8 @@ def open_source(
     name
         As the user gave it.
     root
-        What the paths of a list are relative to: by default the list's folder, or the
-        current folder for ``-``.
+        What the paths of a list are relative to, and may not lead out of: by default the
+        list's folder, or the current folder for ``-``, and then they may lead anywhere.
     listed
         The lines of stdin.
 
@@ -63,7 +63,7 @@ def open_source(
     if root is not None and name != STDIN and not is_list:
         raise InputError(name, "is no list, so a root for its paths has no meaning")
     if name == STDIN:
-        return source_of_lines(listed or (), "stdin", root or Path())
+        return source_of_lines(listed or (), "stdin", root or Path(), walled=root is not None)
     if is_pattern(name):
         return pattern_source(name)
     if path.is_dir():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from damcli.storage.embeddings import Embeddings
+from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, as_names
 
 AnchorKind = Literal["real-db", "fake-db", "fc-weights"]
+NAMELESS = "ids_stripped"
 ANCHOR_KINDS: tuple[str, ...] = get_args(AnchorKind)
 
 
@@ -24,6 +25,19 @@ class Anchors(Embeddings):
     def kind(self) -> str:
         """One of ``real-db``, ``fake-db``, ``fc-weights``."""
         return str(self.attributes["kind"])
+
+    def nameless(self) -> Anchors:
+        """Drop ids, subjects and groups, and count the rows instead.
+
+        Nobody can then tell whose anchors these are: an embedding's own are not skipped.
+        """
+        return replace(
+            self,
+            ids=as_names(range(len(self))),
+            subjects=None,
+            groups={},
+            attributes={**self.attributes, ROW_NUMBER_IDS: True, NAMELESS: True},
+        )
 
     @classmethod
     def of(cls, embeddings: Embeddings, **attributes: str | int | float | bool) -> Anchors:

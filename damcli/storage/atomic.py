@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from damcli.errors import OutputError
 
+PRIVATE = 0o600
+"""Read and written by their owner alone: files that hold embeddings."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
+def atomic_output(target: Path, *, force: bool = False, private: bool = False) -> Iterator[Path]:
     """Give a path to write to, and rename it to the target when the block ends well.
 
     Parameters
@@ -23,7 +26,10 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
     target
         Where the file shall appear.
     force
-        Replace a file that stands there already.
+        Replace a file that stands there already; the new one keeps its mode.
+    private
+        A new file is for its owner alone (mode 0600), from its first byte on, and whatever
+        the umask.
 
     Yields
     ------
@@ -41,7 +47,12 @@ def atomic_output(target: Path, *, force: bool = False) -> Iterator[Path]:
     # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
     draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-40:]}")
     try:
+        mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
+        if private:
+            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
         yield draft
+        if mode is not None:
+            draft.chmod(mode)
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(target)

@@ -27,15 +27,13 @@ class DraftFile(h5py.File):  # type: ignore[misc]
 
 
 @contextmanager
-def hdf5_output(target: Path, *, force: bool = False) -> Iterator[DraftFile]:
+def hdf5_output(target: Path, *, force: bool = False, private: bool = False) -> Iterator[DraftFile]:
     """Give a new HDF5 file, and rename it to the target when the block ends well.
 
     Parameters
     ----------
-    target
-        Where the file shall appear.
-    force
-        Replace a file that stands there already.
+    target, force, private
+        As of `damcli.storage.atomic.atomic_output`.
 
     Yields
     ------
@@ -47,7 +45,10 @@ def hdf5_output(target: Path, *, force: bool = False) -> Iterator[DraftFile]:
     OutputError
         As `damcli.storage.atomic.atomic_output`.
     """
-    with atomic_output(target, force=force) as path, _Draft(path, "w+b") as draft:
+    with (
+        atomic_output(target, force=force, private=private) as path,
+        _Draft(path, "w+b") as draft,
+    ):
         try:
             with DraftFile(draft) as file:
                 yield file

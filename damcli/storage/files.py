@@ -28,6 +28,7 @@ from damcli.storage.embeddings import (
 from damcli.storage.foreign import read_npy, read_npz, read_parquet
 from damcli.storage.hdf5 import ANCHORS, read_hdf5
 from damcli.storage.inputs import require_file
+from damcli.storage.memory import require_memory
 from damcli.storage.tables import RawTable, reading
 from damcli.storage.unit import check_table, invalid_rows, row_lengths, unit_rows
 
@@ -39,6 +40,8 @@ _READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
+_NAME_BYTES = 64  # of a short name and its place in a column, about
+_FEWER = "use a machine with more memory, or part the file"
 READABLE_SUFFIXES = tuple(_READERS)
 
 
@@ -68,6 +71,7 @@ class EmbeddingFile:
         self.format = self._raw.format
         self.dtype = str(self._raw.vectors.dtype)
         rows = len(self._raw.vectors)
+        require_memory(_NAME_BYTES * rows, self.origin, f"the names of {rows:,} rows", hint=_FEWER)
         if self._raw.ids is None:
             self.attributes[ROW_NUMBER_IDS] = True
             self.ids: Names = as_names(range(rows))
@@ -149,6 +153,7 @@ class EmbeddingFile:
     def load(self) -> Embeddings:
         """Read everything; the ids must be unique."""
         check_unique(self.ids, self.origin)
+        require_memory(4 * self.dim * len(self), self.origin, "its vectors", hint=_FEWER)
         return self.take(slice(None))
 
     def _gather(self, wanted: Rows) -> tuple[Vectors, Vectors]:

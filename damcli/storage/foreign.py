@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.storage.embeddings import Names, as_names
 from damcli.storage.inputs import is_there, require_file
+from damcli.storage.memory import require_memory, require_room_for
 from damcli.storage.tables import (
     ID_NAMES,
     NORM_NAMES,
@@ -92,14 +93,14 @@ def read_npz(path: Path) -> RawTable:
         np.lib.npyio.NpzFile(file, allow_pickle=False) as archive,
     ):
         names = list(archive.files)
-        vectors = _array(archive, require_vectors(names, str(path)))
-        ids, subjects, norms = (
-            None if (name := find_column(names, known)) is None else _array(archive, name)
-            for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)
-        )
-        groups = {
-            group: as_names(_array(archive, name)) for name, group in group_columns(names).items()
-        }
+        found = require_vectors(names, str(path))
+        known = [find_column(names, known) for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)]
+        grouped = group_columns(names)
+        wanted = [name for name in (found, *known, *grouped) if name is not None]
+        require_room_for(archive, wanted, str(path))
+        vectors = _array(archive, found)
+        ids, subjects, norms = (None if name is None else _array(archive, name) for name in known)
+        groups = {group: as_names(_array(archive, name)) for name, group in grouped.items()}
         return RawTable("npz", vectors, ids, subjects, norms, groups)
 
 
@@ -123,6 +124,7 @@ def read_parquet(path: Path) -> RawTable:
         known = [find_column(names, known) for known in (ID_NAMES, SUBJECT_NAMES, NORM_NAMES)]
         groups = group_columns(names)
         wanted = [name for name in (vectors, *known, *groups) if name is not None]
+        require_memory(_claimed(file.metadata, wanted), str(path), "its columns")
         table = file.read(columns=wanted)
         ids, subjects, norms = (
             None if name is None else table.column(name).to_pylist() for name in known
@@ -135,6 +137,20 @@ def read_parquet(path: Path) -> RawTable:
             norms,
             {group: as_names(_texts(table.column(name))) for name, group in groups.items()},
         )
+
+
+def _claimed(metadata: Any, wanted: list[str]) -> int:
+    """Count what columns take at 4 bytes a value, as the footer of a Parquet file says."""
+    columns = (
+        metadata.row_group(group).column(place)
+        for group in range(metadata.num_row_groups)
+        for place in range(metadata.num_columns)
+    )
+    return sum(
+        max(4 * column.num_values, column.total_uncompressed_size)
+        for column in columns
+        if column.path_in_schema.split(".")[0] in wanted
+    )
 
 
 def _texts(column: Any) -> list[Any]:

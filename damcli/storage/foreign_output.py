@@ -91,7 +91,7 @@ def _columns(source: EmbeddingSource, rows: Rows) -> dict[str, Any]:
 
 
 def _write_npz(path: Path, source: EmbeddingSource, rows: Rows, force: bool) -> None:
-    with atomic_output(path, force=force) as draft, draft.open("wb") as file:
+    with atomic_output(path, force=force, private=True) as draft, draft.open("wb") as file:
         np.savez(file, **{n: _plain(c) for n, c in _columns(source, rows).items()})
 
 
@@ -107,14 +107,14 @@ def _write_parquet(path: Path, source: EmbeddingSource, rows: Rows, force: bool)
     vectors = columns.pop("embedding")
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     table = pa.table({"embedding": lists, **{n: pa.array(c) for n, c in columns.items()}})
-    with atomic_output(path, force=force) as draft:
+    with atomic_output(path, force=force, private=True) as draft:
         pq.write_table(table, draft)
 
 
 def _write_npy(path: Path, source: EmbeddingSource, rows: Rows, force: bool) -> None:
     listing = path.with_suffix(".ids.csv")
     with (
-        atomic_output(path, force=force) as draft,
+        atomic_output(path, force=force, private=True) as draft,
         atomic_output(listing, force=force) as list_draft,
     ):
         columns = _columns(source, rows)
@@ -131,7 +131,7 @@ def _write_vectors_h5(path: Path, source: EmbeddingSource, rows: Rows, force: bo
     import h5py
 
     columns = _columns(source, rows)
-    with hdf5_output(path, force=force) as file:
+    with hdf5_output(path, force=force, private=True) as file:
         file["vectors"] = columns["embedding"]
         file.create_dataset("image_names", data=columns["id"], dtype=h5py.string_dtype())
 

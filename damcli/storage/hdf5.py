@@ -21,6 +21,7 @@ from damcli.storage.embeddings import (
     Rows,
     check_unique,
 )
+from damcli.storage.memory import require_memory
 from damcli.storage.tables import (
     ID_NAMES,
     NORM_NAMES,
@@ -152,6 +153,7 @@ def _column(parent: Any, name: str, rows: int, origin: str) -> Any:
         raise InputError(
             origin, f"'{name}' of shape {dataset.shape} for {rows} embeddings; expected ({rows},)"
         )
+    require_memory(8 * rows, origin, f"the {rows:,} cells of '{name}'")
     with reading(origin, f"column '{name}' is damaged", hint="copy or make the file anew"):
         return dataset.asstr()[:] if h5py.check_string_dtype(dataset.dtype) else dataset[:]
 
@@ -221,7 +223,7 @@ def write_embeddings(
     check_own_suffix(Path(path))
     chosen = np.arange(len(source), dtype=np.int64) if rows is None else rows
     check_chosen(source, chosen)
-    with hdf5_output(Path(path), force=force) as file:
+    with hdf5_output(Path(path), force=force, private=True) as file:
         for name, value in {**source.attributes, **attributes}.items():
             file.attrs[name] = storable(value)
         file.attrs["damcli_version"] = __version__

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
 from damcli.errors import InputError, OutputError, UserError
-from damcli.storage.atomic import is_disk_full
+from damcli.storage.atomic import PRIVATE, is_disk_full
 
 _PREFIX = struct.Struct("<II")
 _SYNC_SECONDS = 1.0
@@ -116,7 +116,7 @@ class Journal:
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         self.path = path
         try:
-            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE), "r+b", 0)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
         self._synced = time.monotonic()

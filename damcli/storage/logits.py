@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from damcli.errors import InputError
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.storage.files import read_embeddings
+from damcli.storage.memory import require_room_for
 from damcli.storage.tables import reading
 
 Floats = NDArray[np.float64]
@@ -68,6 +69,7 @@ def read_logits(path: Path) -> Logits:
                     f"holds {', '.join(archive.files)}; expected {name} as well",
                     hint=_HINT,
                 )
+        require_room_for(archive, list(_RANGES), origin)
         found = {name: np.asarray(archive[name]) for name in _RANGES}
     columns = [_checked(origin, name, found[name], len(embeddings)) for name in _RANGES]
     return Logits(embeddings, *columns)

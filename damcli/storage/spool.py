@@ -37,7 +37,7 @@ class Spool:
     Parameters
     ----------
     dtype
-        The structured type of one record.
+        The type of one record.
     """
 
     def __init__(self, dtype: DTypeLike) -> None:
@@ -50,10 +50,10 @@ class Spool:
         return self._records
 
     def append(self, records: NDArray[Any]) -> None:
-        """Add records of the spool's type."""
+        """Add records, as the spool's type."""
         self._file.seek(0, 2)
         with room_for_temporary_files():
-            self._file.write(np.ascontiguousarray(records).tobytes())
+            self._file.write(np.ascontiguousarray(records, dtype=self.dtype).data)
             self._file.flush()
         self._records += len(records)
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 from damcli.embedding.ranks import Ranks
 from damcli.errors import InputError, OutputError
 from damcli.models.runs import STATE
-from damcli.storage.atomic import is_disk_full
+from damcli.storage.atomic import PRIVATE, is_disk_full
 
 _NAME = re.compile(r"step-(\d{8,})")
 _SHARD = re.compile(r"centres-(\d+)-of-(\d+)\.pt")
@@ -173,7 +173,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     import torch
 
-    with path.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(path, flags, PRIVATE), "wb") as file:
         try:
             torch.save(dict(content), file)
         except RuntimeError as error:

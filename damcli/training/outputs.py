@@ -47,7 +47,7 @@ def write_outputs(folder: RunFolder, step: int, classes: Classes) -> float:
         writer.writerows(zip(range(len(counts)), classes.labels, counts, strict=True))
     centres = load_centres(checkpoint).get("centres")
     if centres is not None:
-        with atomic_output(folder.centres, force=True) as draft:
+        with atomic_output(folder.centres, force=True, private=True) as draft:
             np.save(draft, centres.numpy())
     return export_onnx(read_trained(checkpoint / STATE), folder.model, force=True)
 
