@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,9 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from damcli.threads import cores
+
+WORKERS = cores()
 Task = TypeVar("Task")
 
 

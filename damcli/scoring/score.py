@@ -25,12 +25,14 @@ from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.scoring.used import used_rows, used_subject_codes
 from damcli.scoring.workers import HERE, Workers
+from damcli.storage.ahead import ahead
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.lidr import Lidr
+from damcli.threads import in_order
 
-CHUNK_PAIRS = 1 << 18
+CHUNK_PAIRS = 1 << 19
 Progress = Callable[[int], None]
 Floats = NDArray[np.float64]
 T = TypeVar("T")
@@ -75,7 +77,7 @@ class ListedScores:
 
     def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
         """Yield what ``form`` makes of each chunk, in the order of the list."""
-        return map(form, self.chunks())
+        return in_order(form, ahead(self.chunks()))
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
@@ -118,7 +120,11 @@ class ListedScores:
             origin=self.pairs.origin,
             groups=self.groups.numbers,
         )
-        for chunk in self.chunks():
+
+        def formed(chunk: ScoredChunk) -> tuple[ScoredChunk, T | None]:
+            return chunk, None if form is None else form(chunk)
+
+        for chunk, part in in_order(formed, ahead(self.chunks())):
             assert chunk.labels is not None
             spool.append(
                 chunk.labels,
@@ -128,8 +134,8 @@ class ListedScores:
                 None if chunk.folds is None else np.array([folds[name] for name in chunk.folds]),
                 self.groups.codes(chunk.probe_rows, chunk.reference_rows, chunk.groups),
             )
-            if form is not None and on_part is not None:
-                on_part(form(chunk))
+            if part is not None and on_part is not None:
+                on_part(part)
         return spool
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import OutputError
+from damcli.storage.ahead import Behind
 from damcli.storage.atomic import atomic_output
 from damcli.storage.embeddings import Embeddings, Rows
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _PARQUET = (".parquet", ".pq")
-Columns = Mapping[str, NDArray[Any]]
+Columns = Mapping[str, Any]
 
 
 class ScoredChunk(NamedTuple):
@@ -67,15 +69,16 @@ def replaced_columns(
 
 def columns_of(
     chunk: ScoredChunk, probes: Embeddings, references: Embeddings, accept: Accept | None = None
-) -> dict[str, NDArray[Any]]:
-    """Lay a chunk out as the columns of the scores file."""
+) -> dict[str, Any]:
+    """Lay a chunk out as the columns of the scores file: Arrow texts and numpy numbers."""
+    mine, theirs = chunk.probe_rows, chunk.reference_rows
     columns: dict[str, Any] = {
-        "probe_id": probes.ids[chunk.probe_rows],
-        "reference_id": references.ids[chunk.reference_rows],
+        "probe_id": probes.id_texts.take(mine),
+        "reference_id": references.id_texts.take(theirs),
     }
     if probes.subjects is not None and references.subjects is not None:
-        columns["probe_subject"] = probes.subjects[chunk.probe_rows]
-        columns["reference_subject"] = references.subjects[chunk.reference_rows]
+        columns["probe_subject"] = probes.subject_texts.take(mine)
+        columns["reference_subject"] = references.subject_texts.take(theirs)
     if chunk.labels is not None:
         columns["label"] = chunk.labels
     if chunk.folds is not None:
@@ -123,10 +126,12 @@ def score_file(
         atomic_output(target, force=force) if isinstance(target, Path) else nullcontext(target)
     )
     with opened as sink:
-        writer = _Writer(sink, about or {})
+        writer, behind = _Writer(sink, about or {}), Behind()
         try:
-            yield writer.append
+            yield partial(behind.do, writer.append)
+            behind.finish()
         finally:
+            behind.stop()
             writer.close()
 
 
@@ -141,7 +146,12 @@ def as_table(columns: Columns) -> Any:
     """Return columns as a `pyarrow.Table`."""
     import pyarrow as pa
 
-    return pa.table({name: pa.array(column) for name, column in columns.items()})
+    return pa.table(
+        {
+            name: column if isinstance(column, pa.Array) else pa.array(column)
+            for name, column in columns.items()
+        }
+    )
 
 
 def as_csv(table: Any) -> CsvRows:
@@ -200,7 +210,14 @@ class _Writer:
         import pyarrow.parquet as pq
 
         if isinstance(self._sink, Path) and is_parquet(self._sink):
-            self._writer = pq.ParquetWriter(self._sink, schema.with_metadata(dict(self._about)))
+            # Scores hardly repeat: to look for what they share only takes time.
+            scores = {field.name for field in schema if pa.types.is_floating(field.type)}
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                schema.with_metadata(dict(self._about)),
+                use_dictionary=[name for name in schema.names if name not in scores],
+                compression={n: "none" if n in scores else "snappy" for n in schema.names},
+            )
             return
         if isinstance(self._sink, Path):
             compression = _COMPRESSIONS.get(self._sink.suffix.lower())
