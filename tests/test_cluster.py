@@ -151,13 +151,13 @@ def test_row_numbers_as_ids_count_as_for_one_process(
 ) -> None:
     """One shared vector says that row numbers name the same rows, in all blocks."""
     rng = np.random.default_rng(3)
-    table = rng.normal(size=(9000, 8))
+    table = rng.normal(size=(20000, 8))
     people = Embeddings.from_arrays(table)
-    moved = rng.normal(size=(20, 8))
+    moved = table[:17000] + 0.2 * rng.normal(size=(17000, 8))
     moved[3] = table[3]
     others = package.Anchors.of(Embeddings.from_arrays(moved), kind="real-db")
     listed = tmp_path / "rows.csv"
-    listed.write_text("".join(f"{row},{(row * 7 + 1) % 9000}\n" for row in range(0, 9000, 2)))
+    listed.write_text("".join(f"{row},{(row * 7 + 1) % 20000}\n" for row in range(20000)))
     options = {"allow_overlap": True}
     here = score(read_pairs(listed), people, others, **options)
     there = score(read_pairs(listed), people, others, workers=workers, **options)

@@ -130,6 +130,7 @@ def score(
         bool, typer.Option("--keep-lids", help="Keep LIDs beside the embeddings, to be used again.")
     ] = False,
     cluster: ClusterOption = None,
+    escape_formulas: shared.EscapeFormulas = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -155,6 +156,8 @@ def score(
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, linear=linear, pooled=pooled
     )
+    if escape_formulas:
+        shared.check_escaping(output)
     if keep_lids and (anchors is None or pooled):
         raise usage_error("--keep-lids keeps LIDs that are taken from --anchors")
     columns = check_groups(group)
@@ -224,10 +227,12 @@ def score(
     about["lid source"] = {name: known.get(name) for name in ("anchor_kind", "anchor_count")}
     about["anchors"] = about_anchors(sets, allow_overlap)
     matches = write_and_match(
-        scores, output, force, about, messages, accept, prior=prior if probability else None
+        *(scores, output, force, about, messages, accept),
+        prior=prior if probability else None,
+        escape=escape_formulas,
     )
     if output is not None and output != STDOUT:
-        list_missing(scores, Path(output), force, messages)
+        list_missing(scores, Path(output), force, messages, escape=escape_formulas)
     if matches is None:
         return
     evaluation = evaluate_with_progress(matches, fars, resamples, seed, messages)

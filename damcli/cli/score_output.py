@@ -65,11 +65,17 @@ def tell_missing(scores: ListedScores | AllPairScores, messages: Messages) -> No
 
 
 def list_missing(
-    scores: ListedScores | AllPairScores, output: Path, force: bool, messages: Messages
+    scores: ListedScores | AllPairScores,
+    output: Path,
+    force: bool,
+    messages: Messages,
+    *,
+    escape: bool = False,
 ) -> None:
     """List the pairs left out beside their scores; a list of older scores goes with them."""
     import csv
 
+    from damcli.scoring.formulas import escaped_text
     from damcli.storage.atomic import atomic_output
 
     missing = getattr(scores, "missing", [])
@@ -84,7 +90,8 @@ def list_missing(
     ):
         writer = csv.writer(file)
         writer.writerow(("row", "probe_id", "reference_id", "missing_id"))
-        writer.writerows(missing)
+        rows = [[escaped_text(str(cell)) for cell in row] for row in missing]
+        writer.writerows(rows if escape else missing)
     messages.say(f"they are listed in {rejects}")
 
 
@@ -128,10 +135,12 @@ def write_and_match(
     accept: Accept | None = None,
     *,
     prior: float | None = None,
+    escape: bool = False,
 ) -> Any:
     """Write the scores where that is wanted; return them for evaluation if they have labels.
 
-    With a prior, a column of probabilities is written as well.
+    With a prior, a column of probabilities is written as well; with ``escape``, no cell is a
+    formula.
     """
     from damcli import __version__
     from damcli.scoring.table import is_parquet, score_file
@@ -146,7 +155,7 @@ def write_and_match(
     flat["damcli_version"] = __version__
     texts = {PREFIX + name: str(value) for name, value in flat.items()}
     as_text = to_stdout or not is_parquet(target)
-    form = Form(scores.scorer.probes, scores.scorer.references, accept, prior, as_text)
+    form = Form(scores.scorer.probes, scores.scorer.references, accept, prior, as_text, escape)
     accepted = 0
     with score_file(target, force=force, about=texts) as append:
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 _ADDRESS = re.compile(r"(?!local:)(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d+")
+_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _EXPECTED = (
     "expected local:N for N processes of this machine, the address of a scheduler such as "
     "tcp://host:8786, or its scheduler file"
@@ -75,14 +77,7 @@ def open_cluster(
     with ExitStack() as stack:
         local = _LOCAL.fullmatch(address)
         if local:
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=int(local[1]),
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,
-                )
-            )
+            cluster = stack.enter_context(_processes(distributed, int(local[1])))
             client = stack.enter_context(distributed.Client(cluster, set_as_default=False))
         else:
             client = stack.enter_context(_connected(distributed, address))
@@ -92,6 +87,20 @@ def open_cluster(
         tasks = Tasks(client, address)
         with tasks.translated():
             yield ClusterWorkers(tasks)
+
+
+def _processes(distributed: Any, count: int) -> Any:
+    """Start workers on this machine."""
+    import dask
+
+    # Dask would also have malloc return memory at once, which makes searches 2.8 times as long.
+    with dask.config.set({_ENVIRONMENT: dict.fromkeys(_THREADS, 1)}):
+        return distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
 
 
 def _connected(distributed: Any, address: str) -> Any:

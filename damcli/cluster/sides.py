@@ -16,8 +16,8 @@ from damcli.lid.source import AnchorLid, LidSource
 from damcli.scoring.sides import Progress, Sides, Take
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Rows
 
-# A multiple of the blocks in which neighbours are searched.
-BLOCK_ROWS = 1 << 13
+# Enough that laying out the anchors anew for each block costs little beside the search.
+BLOCK_ROWS = 1 << 14
 
 
 @dataclass(frozen=True, eq=False)
