@@ -182,8 +182,8 @@ class AllPairScores(LocalPasses):
     def impostors_of(self, block: Block) -> MatchChunk:
         """Score the impostor pairs of a block."""
         rows, columns = block
-        probe, reference = np.nonzero(self.pairs.impostors_among(block))
-        scores = [found[probe, reference] for found in self.scorer.block(rows, columns)]
+        wanted = self.pairs.impostors_among(block)
+        scores, probe, reference = _picked(self.scorer.block(rows, columns), wanted)
         return self._chunk(np.array(scores), probe + rows.start, reference + columns.start)
 
     def _chunk(self, scores: NDArray[np.float64], probe: Rows, reference: Rows) -> MatchChunk:
@@ -213,8 +213,8 @@ class AllPairScores(LocalPasses):
     def chunk_of(self, block: Block) -> ScoredChunk:
         """Score the pairs of a block, for writing."""
         rows, columns = block
-        probe, reference = np.nonzero(self.pairs.counted(block))
-        scores = [found[probe, reference] for found in self.scorer.block(rows, columns)]
+        wanted = self.pairs.counted(block)
+        scores, probe, reference = _picked(self.scorer.block(rows, columns), wanted)
         probe_rows, reference_rows = probe + rows.start, reference + columns.start
         same = self.pairs.probe_codes[probe_rows] == self.pairs.reference_codes[reference_rows]
         return ScoredChunk(
@@ -226,6 +226,19 @@ class AllPairScores(LocalPasses):
             scores,
             self.scorer.columns,
         )
+
+
+def _picked(
+    blocks: list[NDArray[np.float64]], wanted: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.float64]], Rows, Rows]:
+    """Return the wanted scores of each block, and their places there."""
+    if not wanted.all():
+        probe, reference = np.nonzero(wanted)
+        return [block[probe, reference] for block in blocks], probe, reference
+    # Most blocks are wanted whole, and need no search.
+    probes, references = wanted.shape
+    probe = np.repeat(np.arange(probes), references)
+    return [block.ravel() for block in blocks], probe, np.tile(np.arange(references), probes)
 
 
 def all_pairs(embeddings: Embeddings, gallery: Embeddings | None = None) -> AllPairs:
