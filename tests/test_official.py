@@ -169,7 +169,7 @@ def test_bins_have_consecutive_folds(tmp_path: Path, count: int) -> None:
 
 
 def test_ijb_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ijb, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(arrow_csv, "_BLOCK_BYTES", 64)
     lines = [f"{i} {11000 + i % 3} {int(i % 4 == 0)}" for i in range(1, 41)]
     path = official.write(tmp_path / "list.txt", lines)
     pairs = IjbPairs(path, 40)

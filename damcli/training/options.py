@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 from damcli.errors import InputError, UserError
 from damcli.models.backbones import BACKBONES
+from damcli.storage.inputs import require_file
 from damcli.training.heads import HEADS, numbers_of
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -20,6 +22,7 @@ MAY_CHANGE = frozenset(
     | {"validate_every", "save_every", "log_every"}
 )
 _TRIPLET_IMAGES = 4
+_LINES = 'lines such as steps = 400 or backbone = "mobile"'
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ def checked_value(name: str, value: Any) -> Any:
     if rule.kind is tuple and isinstance(value, list | tuple):
         whole = all(type(one) is int for one in value)
         value = tuple(value) if whole else None
-    if rule.kind is float and type(value) is int:
+    if rule.kind is float and type(value) is int and abs(value) <= sys.float_info.max:
         value = float(value)
     if type(value) is not rule.kind or not rule.holds(value):
         raise ValueError(rule.expected)
@@ -220,13 +223,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError
         It is not there, not TOML, or holds what is no option.
     """
+    if not require_file(path, "a TOML file of options"):
+        raise InputError(str(path), f"is empty; expected {_LINES}")
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"is not TOML ({error})") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long
+        raise InputError(str(path), f"is not TOML ({error}); expected {_LINES}") from error
     recipe = {"recipe": found.pop("recipe")} if "recipe" in found else {}
     return recipe | checked(found, str(path))
 
