@@ -133,7 +133,7 @@ class PairList:
                 empty = False
                 yield _chunk(batch, layout, self.origin)
         if empty:
-            raise InputError(self.origin, "holds a header but no pairs")
+            raise InputError(self.origin, "holds a header but no pairs; expected some below it")
 
 
 def _chunk(batch: Batch, layout: Layout, origin: str) -> PairChunk:
