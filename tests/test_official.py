@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from damcli.errors import InputError, UserError
-from damcli.protocols import ijb, opening
+from damcli.protocols import arrow_csv, opening
 from damcli.protocols.ijb import IjbPairs
 from damcli.protocols.official import OfficialPairs
 from damcli.protocols.opening import IJB_FARS, PROTOCOLS, open_protocol
