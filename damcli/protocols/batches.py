@@ -45,10 +45,13 @@ class TextTable:
     ----------
     first
         The cells of the first row; the column names of a Parquet file.
+    schema
+        That of a Parquet file, else None.
     """
 
     def __init__(self, path: str, expected: str = "probe_id,reference_id[,label]") -> None:
         self.origin = "stdin" if path == STDIN else path
+        self.schema: Any = None
         self._expected = expected
         self._copy = _copy_of_stdin() if path == STDIN else None
         self._path = Path(path)
@@ -176,7 +179,8 @@ class TextTable:
         import pyarrow.parquet as pq
 
         with reading(self.origin, "not a readable Parquet file", hint="make the file anew"):
-            return [str(name) for name in pq.read_schema(self._path).names]
+            self.schema = pq.read_schema(self._path)
+            return [str(name) for name in self.schema.names]
 
     def _parquet_batches(self, coded: Collection[str]) -> Iterator[Batch]:
         import pyarrow as pa

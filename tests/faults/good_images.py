@@ -37,6 +37,7 @@ def make(folder: Path) -> None:
     write_recordio(folder / "faces.rec", records)
     pixels = np.stack([np.asarray(Image.open(folder / name)) for name in names])
     np.save(folder / "faces.npy", pixels)
+    np.save(folder / "pictures.npy", pixels[:2, :8, :8])
     np.savez(folder / "faces.npz", images=pixels, id=np.array(names))
     points = "38,51,73,51,56,71,41,92,70,92"
     landmarks = [f"{name.removeprefix('photos/')},{points}" for name in names]
