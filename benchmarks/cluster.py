@@ -47,6 +47,7 @@ def main() -> None:
             there = stages(Path(folder), given, workers)
             overhead(workers)
         here = whole(Path(folder), None)
+        read(Path(folder), given.pairs)
     lids = f"{given.embeddings:,} LIDs of {given.anchors:,} anchors"
     row(
         f"score, {given.pairs:,} random pairs, {lids}",
@@ -88,6 +89,14 @@ def whole(folder: Path, workers: ClusterWorkers | None) -> float:
     scores = damcli.score(damcli.read_pairs(folder / "pairs.parquet"), people, others, **more)
     damcli.evaluate(scores.matches(), resamples=0)
     return time.perf_counter() - start
+
+
+def read(folder: Path, pairs: int) -> None:
+    """Print what reading the list and finding its rows costs, where the command runs."""
+    people = read_embeddings(folder / "emb.h5")
+    start = time.perf_counter()
+    damcli.score(damcli.read_pairs(folder / "pairs.parquet"), people)
+    print(f"reading: {(time.perf_counter() - start) / pairs * 1e9:.0f} s for 1e9 pairs")
 
 
 def stages(folder: Path, given: argparse.Namespace, workers: ClusterWorkers) -> float:

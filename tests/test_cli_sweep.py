@@ -231,13 +231,18 @@ def test_the_same_list_does_not_judge_its_own_choice(folder: Path) -> None:
     assert "judged on" in done.err
 
 
+def test_more_neighbours_than_anchors_are_all_anchors_as_in_every_command(folder: Path) -> None:
+    asked = sweep(folder, "--k", "1,50,60", "--s", "1", "--json", *QUICK)
+    assert [f"so k is 40, not {k}" in asked.err for k in (1, 50, 60)] == [False, True, True]
+    assert json.loads(asked.out)["settings"]["k"] == [1, 40]
+    all_of_them = sweep(folder, "--k", "1,40", "--s", "1", "--json", *QUICK)
+    assert json.loads(asked.out)["pairs"] == json.loads(all_of_them.out)["pairs"]
+
+
 def test_inputs_that_are_wrong(folder: Path) -> None:
     out = folder / "sweep.csv"
     out.write_text("before")
     write = ("-o", out, "--force")
-    failed(
-        sweep(folder, "--k", "1,50", *write), "anchors.h5: holds 40 anchors; expected at least 50"
-    )
     failed(sweep(folder, "--anchors-size", "41", *write), "at least 41, the largest size")
     failed(sweep(folder, *write, pairs="plain.csv"), "plain.csv: carries no labels", "hint:")
     dev = ("--dev", folder / "dev.csv", "--best-at", "1e-4", *LISTS)

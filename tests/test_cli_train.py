@@ -350,7 +350,7 @@ def test_an_unknown_recipe_in_a_config_and_a_missing_one(tmp_path: Path, data: P
     command = ("train", data, "-o", tmp_path / "run", "--config", config)
     failed(damcli(*command), f"error: {config}: recipe is 'fast'; expected one of casia, ms1m, cpu")
     config.unlink()
-    failed(damcli(*command), f"{config}: cannot be read (No such file or directory)")
+    failed(damcli(*command), f"{config}: no such file; expected a TOML file of options")
 
 
 USAGE = {

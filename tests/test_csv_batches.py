@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from damcli.errors import InputError
-from damcli.protocols import csv_batches
+from damcli.protocols import arrow_csv
 from damcli.protocols.pairs import read_pairs
 
 
@@ -24,7 +24,7 @@ def read(path: Path) -> list[tuple[int, str, str, int]]:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(csv_batches, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(arrow_csv, "_BLOCK_BYTES", 64)
     return [f"p{i:03d},r{i % 7},{i % 2}" for i in range(200)]
 
 

@@ -86,7 +86,6 @@ def test_npy_without_a_list_is_named_by_row_numbers(tmp_path, rng):
         ("a,p\nb,q\n", ["a", "b"], ["p", "q"]),
         ("id,subject\r\na,p\r\nb,q\r\n", ["a", "b"], ["p", "q"]),
         ('\ufeffid\n"a,""1"""\nb\n', ['a,"1"', "b"], None),
-        ("id\nb\n", ["id", "b"], None),
         ("a\n\nb", ["a", "b"], None),
     ],
 )
@@ -104,11 +103,12 @@ def test_the_list_of_ids_beside_an_npy(tmp_path, place, text, ids, subjects):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"a\nb\nc\n", r"ids\.csv: 3 ids for the 2 vectors"),
+        (b"a\nb\nc\n", r"ids\.csv: 3 ids for 2 rows"),
+        (b"id\nb\n", "1 ids for 2 rows"),
         (b"id\n", "is empty"),
         (b"a,p,x\nb,q,y\n", "row 1: 3 columns"),
         (b"a,p\nb\n", "row 2: 1 columns"),
-        (b"caf\xe9\nb\n", "not a readable list of ids"),
+        (b"caf\xe9\nb\n", "row 1: is not UTF-8: byte 0xe9 after 'caf'"),
         (b'"a\nb\n', "not a readable list of ids"),
         (b'a,p\n"",q\n', "row 2: id '' is empty"),
         (b"a,p\nb,\n", "row 2: subject '' is empty"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from damcli.errors import InputError, UserError
-from damcli.protocols import ijb, opening
+from damcli.protocols import arrow_csv, opening
 from damcli.protocols.ijb import IjbPairs
 from damcli.protocols.official import OfficialPairs
 from damcli.protocols.opening import IJB_FARS, PROTOCOLS, open_protocol
@@ -169,7 +169,7 @@ def test_bins_have_consecutive_folds(tmp_path: Path, count: int) -> None:
 
 
 def test_ijb_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ijb, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(arrow_csv, "_BLOCK_BYTES", 64)
     lines = [f"{i} {11000 + i % 3} {int(i % 4 == 0)}" for i in range(1, 41)]
     path = official.write(tmp_path / "list.txt", lines)
     pairs = IjbPairs(path, 40)

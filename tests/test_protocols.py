@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damcli.errors import InputError
-from damcli.protocols import csv_batches
+from damcli.protocols import arrow_csv
 from damcli.protocols.pairs import read_pairs
 from tests.cli import damcli, failed
 
@@ -128,7 +128,7 @@ def test_what_is_wrong_and_where(tmp_path: Path, content: bytes, message: str) -
 def test_a_bad_label_is_found_beyond_the_first_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_batches, "_BLOCK_BYTES", 256)
+    monkeypatch.setattr(arrow_csv, "_BLOCK_BYTES", 256)
     (tmp_path / "p.csv").write_text("a,b,1\n" * 500 + "a,b,7\n")
     with pytest.raises(InputError, match="row 501: label '7'"):
         read(tmp_path / "p.csv")

@@ -222,7 +222,7 @@ def test_a_damaged_table(
     ("name", "content", "message"),
     [
         ("a.csv", b"probe_id,reference_id,label\na,b,1\n", "row 1: has no column on, metric, k"),
-        ("a.csv", b"", "row 1: has no column on"),
+        ("a.csv", b"", "is empty; expected the table of damcli sweep"),
         ("a.csv", b"\xff\xfe\x00", "is no sweep that can be read"),
         ("a.json", b"{", "is no sweep that can be read"),
         (

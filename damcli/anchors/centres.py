@@ -61,13 +61,19 @@ def open_class_centres(
         )
     origin = str(path)
     names = None if labels is None else read_labels(labels)
-    centres = read_class_centres(
-        path,
-        tensor=tensor,
-        dim=dim,
-        classes=None if names is None else len(names),
-        sub_centers=sub_centers,
-    )
+    try:
+        centres = read_class_centres(
+            path,
+            tensor=tensor,
+            dim=dim,
+            classes=None if names is None else len(names),
+            sub_centers=sub_centers,
+        )
+    except InputError as error:
+        if names is None:
+            raise
+        found = f"for the {len(names):,} labels of {labels}: {error.found}"
+        raise InputError(origin, found, row=error.row, hint=error.hint) from error
     count = centres.sub_centers
     vectors = centres.vectors
     _check_directions(vectors, centres.tensor, origin)

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 _PANELS = {
     "Pipeline": {
@@ -53,8 +53,21 @@ def load(name: str) -> Any:
     """Import a command and build it, with its options."""
     function = name.replace("-", "_")
     alone = typer.Typer(add_completion=False, context_settings=HELP, **STYLE)
-    alone.command(name)(getattr(importlib.import_module(f"damcli.cli.{function}"), function))
+    module = importlib.import_module(f"damcli.cli.{function}")
+    alone.command(name, cls=_Command)(getattr(module, function))
     return typer.main.get_command(alone)
+
+
+class _Command(TyperCommand):
+    """A command that says of a wrong option what was expected, and not which check found it."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Read the options."""
+        try:
+            return super().make_context(*args, **more)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 class Commands(TyperGroup):

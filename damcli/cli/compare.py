@@ -34,6 +34,7 @@ from damcli.cli.sides import (
     read_sides,
     tell_anchors,
 )
+from damcli.storage.inputs import real_path
 
 if TYPE_CHECKING:
     from damcli.protocols.pairs import PairList
@@ -188,9 +189,9 @@ def _check_usage(
         raise usage_error(f"--beta {beta:g}: expected a number above 0")
     seen: set[Path] = set()
     for path in anchors:
-        if path.resolve() in seen:
+        if real_path(path) in seen:
             raise usage_error(f"--anchors {path} is given twice")
-        seen.add(path.resolve())
+        seen.add(real_path(path))
 
 
 def _open_labelled(pairs: str) -> PairList:

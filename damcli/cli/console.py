@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +26,33 @@ class Advance(Protocol):
 
 STDOUT = "-"
 DEFAULT_FAR = "1e-6,1e-5,1e-4,1e-3,1e-2"
+_LONGEST_LINE = 600
 
 
 def report_error(found: str, hint: str | None) -> None:
     """Print an error and what to do about it."""
-    print(f"error: {found}", file=sys.stderr)
+    print(f"error: {readable(found)}", file=sys.stderr)
     if hint is not None:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {readable(hint)}", file=sys.stderr)
+
+
+def readable(text: str) -> str:
+    """Escape what does not show or moves the cursor, and leave out the middle of long lines.
+
+    Names that stand in a file end up in messages, and may be anything. Only our own line breaks
+    are followed by spaces.
+    """
+    lines = re.split(r"\n(?=  )", text)
+    return "\n".join(_shortened("".join(map(_visible, line))) for line in lines)
+
+
+def _visible(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
+def _shortened(line: str) -> str:
+    half = _LONGEST_LINE // 2
+    return line if len(line) <= _LONGEST_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 class Messages:
@@ -49,11 +70,11 @@ class Messages:
     def say(self, text: str) -> None:
         """Print a message."""
         if not self._quiet:
-            print(text, file=sys.stderr)
+            print(readable(text), file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """Print what the user must know, even with --quiet."""
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {readable(text)}", file=sys.stderr)
 
     @contextmanager
     def progress(self, what: str, total: int | None, unit: str) -> Iterator[Advance]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from damcli.cli.console import Messages, parse_number_list, usage_error
 from damcli.errors import UserError
+from damcli.storage.inputs import real_path
 
 if TYPE_CHECKING:
     from damcli.protocols.ijb_search import OfficialSearch
@@ -31,7 +32,7 @@ def check_usage(
                 raise usage_error(f"{option} goes with --protocol")
         if skip_missing:
             raise usage_error("--skip-missing goes with --protocol: of two files, none is missing")
-        if len({path.resolve() for path in galleries}) < len(galleries):
+        if len({real_path(path) for path in galleries}) < len(galleries):
             raise usage_error("a gallery is given twice")
         return
     from damcli.protocols.ijb_search import SEARCHES
@@ -105,7 +106,7 @@ def read_searched(
     mine = sides["embeddings"]
     if official is None:
         assert probes is not None
-        same = [path.resolve() == probes.resolve() for path in galleries]
+        same = [real_path(path) == real_path(probes) for path in galleries]
         found = [
             mine if is_same else read_embeddings(path)
             for path, is_same in zip(galleries, same, strict=True)

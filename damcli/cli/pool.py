@@ -122,6 +122,7 @@ def pool(
     from damcli.storage.atomic import check_writable
     from damcli.storage.files import open_embeddings, read_anchors
     from damcli.storage.hdf5 import check_own_suffix, write_embeddings
+    from damcli.storage.inputs import real_path
     from damcli.storage.lidr import read_lidr
     from damcli.storage.provenance import commands
 
@@ -132,7 +133,8 @@ def pool(
         raise usage_error("--detector-scores are weights, which --unweighted and D0 leave out")
     check_own_suffix(output)
     if output.exists() and any(
-        one is not None and output.resolve() == one.resolve() for one in (embeddings, anchors, lidr)
+        one is not None and real_path(output) == real_path(one)
+        for one in (embeddings, anchors, lidr)
     ):
         raise usage_error(f"-o {output} is an input too; expected another name")
     for target in (output, _rejects_path(output)) if skip_missing else (output,):

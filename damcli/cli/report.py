@@ -12,6 +12,7 @@ from damcli.cli import pair_options as shared
 from damcli.cli.console import DEFAULT_FAR, Messages, command_line, parse_fars, usage_error
 from damcli.cli.groups import check_groups
 from damcli.cli.report_parts import parse_segments, read_softmax_part, read_sweep_part
+from damcli.storage.inputs import real_path
 
 if TYPE_CHECKING:
     from damcli.reports.page import Section
@@ -121,6 +122,6 @@ def _check_distinct(scores: Sequence[str]) -> None:
     for path in scores:
         if path == "-":
             raise usage_error("a report reads its scores more than once; expected files, not -")
-        if Path(path).resolve() in seen:
+        if real_path(Path(path)) in seen:
             raise usage_error(f"{path} is given twice")
-        seen.add(Path(path).resolve())
+        seen.add(real_path(Path(path)))

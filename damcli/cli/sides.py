@@ -109,7 +109,7 @@ def tell_anchors(found: Any, k: int, messages: Messages) -> None:
 
     messages.say(f"{len(found):,} {found.kind} anchors from {found.origin}")
     if len(found) < k:
-        messages.warn(f"{found.origin}: holds {len(found)} anchors, so k is {len(found)}, not {k}")
+        messages.warn(more_than_there_are(found.origin, len(found), k))
     if NAMELESS in found.attributes:
         messages.warn(nameless(found.origin))
     if "looked_at_evaluation_set" in found.attributes:
@@ -131,3 +131,8 @@ def tell_lidr(found: Any, k: int | None, s: float | None, messages: Messages) ->
         f"{found.origin}: LIDs as from {found.anchor_count:,} anchors, k = {found.k}, "
         f"s = {found.s:g}"
     )
+
+
+def more_than_there_are(origin: str, count: int, k: int) -> str:
+    """Say that all anchors count where more neighbours were asked for."""
+    return f"{origin}: holds {count:,} anchors, so k is {count}, not {k}"

@@ -129,14 +129,19 @@ def sweep(
         fars = tuple(sorted({*fars, best_at}))
     drawn = figure_paths(figures, figure_format or FigureFormat.PNG, asked.plan)
     check_outputs(output, drawn, force)
+    from damcli.protocols.pairs import read_pairs
+    from damcli.scoring.all_pairs import all_pairs as every_pair
     from damcli.sweeping.measure import require_labels
 
     messages = Messages(quiet=quiet)
     official = open_official(protocol, root)
+    listed: PairSource | AllPairs | None = None if pairs is None else read_pairs(pairs)
     sides = read_sides(embeddings, gallery, anchors, None, 1, None, messages)
     plan = plan_for(asked, sides["anchors"], messages)
     fitted = None if official is None else fit(official, sides, skip_missing, messages)
-    test = _pairs_of(pairs, fitted, sides)
+    test = listed if fitted is None else fitted
+    if test is None:
+        test = every_pair(sides["embeddings"], sides["gallery"])
     require_labels(test)
     options: dict[str, Any] = {
         **{"fars": fars, "resamples": resamples, "seed": seed, "combine": combine.value},
@@ -146,8 +151,6 @@ def sweep(
     if dev is None or best_at is None:
         found, chosen, judged = run_sweep(test, sides, plan, messages, **options), None, None
     else:
-        from damcli.protocols.pairs import read_pairs
-
         others = dev_sides(dev_embeddings, sides)
         found = run_sweep(read_pairs(str(dev)), others, plan, messages, **options)
         chosen = found.best(best_at)
@@ -168,16 +171,3 @@ def sweep(
         },
         as_json=as_json,
     )
-
-
-def _pairs_of(
-    pairs: str | None, fitted: PairSource | None, sides: dict[str, Any]
-) -> PairSource | AllPairs:
-    from damcli.protocols.pairs import read_pairs
-    from damcli.scoring.all_pairs import all_pairs
-
-    if fitted is not None:
-        return fitted
-    if pairs is not None:
-        return read_pairs(pairs)
-    return all_pairs(sides["embeddings"], sides["gallery"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from damcli.cli.console import Messages, parse_number_list, usage_error
+from damcli.cli.sides import more_than_there_are
 from damcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,13 +47,18 @@ def parse_plan(
 
 
 def plan_for(asked: Asked, anchors: Anchors, messages: Messages) -> Plan:
-    """Leave out, of the default list, more neighbours than there are anchors."""
-    if not asked.any_k:
+    """Take all anchors for more neighbours than there are; of the default list, leave those out."""
+    count = len(anchors)
+    fitting = tuple(k for k in asked.plan.ks if k <= count)
+    above = asked.plan.ks[len(fitting) :]
+    if not above:
         return asked.plan
-    ks = tuple(k for k in asked.plan.ks if k <= len(anchors))
-    if len(ks) < len(asked.plan.ks):
-        messages.say(f"k up to {ks[-1]}: {anchors.origin} holds {len(anchors):,} anchors")
-    return replace(asked.plan, ks=ks)
+    if asked.any_k:
+        messages.say(f"k up to {fitting[-1]}: {anchors.origin} holds {count:,} anchors")
+        return replace(asked.plan, ks=fitting)
+    for k in above:
+        messages.warn(more_than_there_are(anchors.origin, count, k))
+    return replace(asked.plan, ks=tuple({*fitting, count}))
 
 
 def check_dev(

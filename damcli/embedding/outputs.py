@@ -16,6 +16,7 @@ from damcli.sources.detection import write_landmarks
 from damcli.storage.atomic import atomic_output, check_writable
 from damcli.storage.embeddings import Rows
 from damcli.storage.hdf5 import write_embeddings
+from damcli.storage.inputs import real_path
 from damcli.storage.partial import Contract, partials_of
 
 
@@ -54,9 +55,9 @@ class Outputs:
         OutputError
             One of the inputs bears the name of an output, or of what is listed beside it.
         """
-        written = {path.resolve(): path for path in self.all}
+        written = {real_path(path): path for path in self.all}
         for path in inputs:
-            if path.resolve() in written:
+            if real_path(path) in written:
                 raise OutputError(
                     f"{path}: is read here, and is where {self.embeddings} lists what it found",
                     hint="choose another name for --output",

@@ -14,7 +14,7 @@ from damcli.lid.discrepancy import log_sum, require_other_people
 from damcli.lid.neighbours import Progress, nearest_anchors
 from damcli.lid.own_photographs import without_own_photographs
 from damcli.storage.anchors import Anchors
-from damcli.storage.embeddings import EmbeddingSource, Names, Rows
+from damcli.storage.embeddings import EmbeddingSource, Names, Rows, check_unique
 
 # Many, since each block of rows brings its own index of the anchors.
 _BLOCK_ROWS = 1 << 15
@@ -114,8 +114,9 @@ def training_set(
     Raises
     ------
     InputError
-        A row has no direction, or only anchors of its own subject.
+        An id stands twice, a row has no direction, or only anchors of its own subject.
     """
+    check_unique(source.ids, source.origin)
     vectors = _room(len(source), source.dim, max_bytes)
     log_lids = np.empty(len(source))
     skipped_rows = 0

@@ -63,6 +63,8 @@ def _numbered_lines(path: Path) -> list[NumberedLine]:
             f"cannot be read as text ({error}); expected class labels in UTF-8",
             hint="give a text file with one label a line, saved as UTF-8",
         ) from error
+    if "\0" in text:
+        raise InputError(str(path), "is binary data; expected one label a line")
     lines = text.rstrip().split("\n")
     if lines == [""]:
         raise InputError(str(path), "holds only blank lines; expected one label a line")

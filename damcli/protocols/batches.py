@@ -10,14 +10,17 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from damcli.errors import InputError
 from damcli.protocols.csv_batches import Batch, CsvRows, coded_text
 from damcli.sources.lines import bounded
+from damcli.storage.inputs import require_file
+from damcli.storage.signatures import HEAD_BYTES, decoded, require_text, require_utf8
 from damcli.storage.spool import room_for_temporary_files
+from damcli.storage.tables import reading
 
 STDIN = "-"
 _PARQUET = (".parquet", ".pq")
@@ -42,10 +45,13 @@ class TextTable:
     ----------
     first
         The cells of the first row; the column names of a Parquet file.
+    schema
+        That of a Parquet file, else None.
     """
 
     def __init__(self, path: str, expected: str = "probe_id,reference_id[,label]") -> None:
         self.origin = "stdin" if path == STDIN else path
+        self.schema: Any = None
         self._expected = expected
         self._copy = _copy_of_stdin() if path == STDIN else None
         self._path = Path(path)
@@ -87,14 +93,18 @@ class TextTable:
         except PermissionError as error:
             raise InputError(self.origin, "may not be read", hint="check its rights") from error
         except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError) as error:
-            if "UTF" in str(error) or "utf" in str(error):
-                raise InputError(
-                    self.origin,
-                    f"is not UTF-8 ({error})",
-                    hint="save it as UTF-8, for example: iconv -f latin1 -t utf-8 IN > OUT",
-                ) from error
+            if not self.is_parquet:
+                self._require_utf8()
             hint = _CUT_SHORT if self._compression() else "make the file anew"
             raise InputError(self.origin, f"cannot be read ({error})", hint=hint) from error
+
+    def _require_utf8(self) -> None:
+        import pyarrow as pa
+
+        with suppress(pa.ArrowException, OSError, EOFError), self._open() as stream:
+            text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape")
+            for _ in decoded(text, self.origin):
+                pass
 
     def _compression(self) -> str | None:
         """Tell the compression from the first bytes, whatever the name says."""
@@ -123,12 +133,15 @@ class TextTable:
 
     def _first_line(self) -> list[str]:
         with self._readable(), self._open() as stream:
-            text: str = stream.read(_PEEK_BYTES).decode("utf-8-sig", errors="replace")
+            start: bytes = stream.read(_PEEK_BYTES)
+        require_text(start[:HEAD_BYTES], self.origin, f"rows {self._expected}")
+        text = start.decode("utf-8-sig", errors="surrogateescape")
         lines = io.StringIO(text, newline=None)
         found = next(((n, line) for n, line in enumerate(lines) if line.strip()), None)
         if found is None:
             raise InputError(self.origin, f"is empty; expected rows {self._expected}")
         self._lead, line = found
+        require_utf8(line, self.origin, self._lead + 1)
         line = line.rstrip("\n")
         self._separator: str = next((mark for mark in (",", "\t") if mark in line), " ")
         if self._separator == " ":
@@ -163,13 +176,11 @@ class TextTable:
                 yield Batch(_string_batch(rows, names), numbers)
 
     def _parquet_names(self) -> list[str]:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            return [str(name) for name in pq.read_schema(self._path).names]
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(self.origin, f"not a readable Parquet file ({error})") from error
+        with reading(self.origin, "not a readable Parquet file", hint="make the file anew"):
+            self.schema = pq.read_schema(self._path)
+            return [str(name) for name in self.schema.names]
 
     def _parquet_batches(self, coded: Collection[str]) -> Iterator[Batch]:
         import pyarrow as pa
@@ -205,10 +216,13 @@ def _string_batch(rows: list[list[str]], names: tuple[str, ...]) -> Any:
 
 
 def _require_file(path: Path, expected: str) -> None:
-    if not path.exists():
-        raise InputError(str(path), "no such file", hint="check the name")
-    if path.is_dir():
-        raise InputError(str(path), f"is a folder; expected a file of rows {expected}")
+    require_file(path, f"a file of rows {expected}")
+    if not path.is_file():
+        raise InputError(
+            str(path),
+            f"is not a plain file; expected rows {expected}",
+            hint="for what another command writes: COMMAND | damcli … -",
+        )
 
 
 def _copy_of_stdin() -> BinaryIO:

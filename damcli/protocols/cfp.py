@@ -63,6 +63,8 @@ def _images(path: Path) -> list[str]:
                 hint=CUT_SHORT,
             )
         images.append(normpath(f"Protocol/{image[0]}"))
+    if not images:
+        raise InputError(origin, "is empty; expected rows 'number image'", hint=CUT_SHORT)
     return images
 
 

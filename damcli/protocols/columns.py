@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from damcli.errors import InputError
 
@@ -72,6 +73,36 @@ def check_distinct(names: Sequence[str], origin: str) -> None:
             row=1,
             hint="rename one",
         )
+
+
+def refuse_fractions(schema: Any, places: Sequence[int], origin: str) -> None:
+    """Refuse ids that a Parquet file holds as fractions: 7.0 is nobody's name.
+
+    Parameters
+    ----------
+    schema
+        Arrow's; None of a text, where every cell is what it says.
+    places
+        The columns of ids.
+    origin
+        The file.
+
+    Raises
+    ------
+    InputError
+        One of them is of such a type.
+    """
+    if schema is None:
+        return
+    import pyarrow as pa
+
+    for column in map(schema.field, places):
+        if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+            raise InputError(
+                origin,
+                f"{column.name} of type {column.type}; expected text or whole numbers",
+                hint="write ids as text, which keeps their leading zeros too",
+            )
 
 
 def _from_places(first: Sequence[str]) -> Layout:

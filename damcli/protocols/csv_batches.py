@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from damcli.errors import InputError
-
-_BLOCK_BYTES = 16 << 20
+from damcli.protocols.arrow_csv import batches_of
 
 
 class Batch(NamedTuple):
@@ -108,29 +107,19 @@ class CsvRows:
 
     def _arrow_batches(self, refuse: Callable[[Any], str], *, threads: bool) -> Iterator[Any]:
         import pyarrow as pa
-        from pyarrow import csv as arrow_csv
 
+        kinds = {
+            name: coded_text() if threads and name in self._coded else pa.string()
+            for name in self._names
+        }
         with self._open() as stream:
-            yield from arrow_csv.open_csv(
+            yield from batches_of(
                 stream,
-                arrow_csv.ReadOptions(
-                    column_names=self._names,
-                    skip_rows=self._first - 1,
-                    block_size=_BLOCK_BYTES,
-                    use_threads=threads,  # only without does Arrow know the number of a bad row
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=self._separator,
-                    ignore_empty_lines=False,  # a line that is not counted shifts all below
-                    invalid_row_handler=refuse,
-                ),
-                arrow_csv.ConvertOptions(
-                    column_types={
-                        name: coded_text() if threads and name in self._coded else pa.string()
-                        for name in self._names
-                    },
-                    strings_can_be_null=False,
-                ),
+                kinds,
+                delimiter=self._separator,
+                refuse=refuse,
+                skip_rows=self._first - 1,
+                threads=threads,
             )
 
 

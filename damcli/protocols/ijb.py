@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
+from damcli.protocols.arrow_csv import batches_of
 from damcli.protocols.official import CUT_SHORT, IdKind, require_count
 from damcli.protocols.pairs import Coded, PairChunk
+from damcli.storage.inputs import require_file
+from damcli.storage.signatures import require_text_file, require_utf8_file
 
 IJBB_PAIRS = 8_010_270
 IJBC_PAIRS = 15_658_489
-_BLOCK_BYTES = 16 << 20
 _COLUMNS = ("t1", "t2", "label")
 _EXPECTED = "expected rows 't1 t2 label' of whole numbers, one space between them"
 
@@ -78,29 +80,19 @@ class IjbPairs:
 
     def _batches(self) -> Iterator[Any]:
         import pyarrow as pa
-        from pyarrow import csv as arrow_csv
 
         def note(row: Any) -> str:
             uneven.append(row)
             return "error"
 
         uneven: list[Any] = []
+        require_file(self._path, _EXPECTED.removeprefix("expected "))
+        require_text_file(self._path, _EXPECTED.removeprefix("expected "))
         try:
-            yield from arrow_csv.open_csv(
-                str(self._path),
-                arrow_csv.ReadOptions(
-                    column_names=_COLUMNS,
-                    block_size=_BLOCK_BYTES,
-                    use_threads=False,  # only then does Arrow know the number of a bad row
-                ),
-                arrow_csv.ParseOptions(
-                    delimiter=" ", ignore_empty_lines=False, invalid_row_handler=note
-                ),
-                arrow_csv.ConvertOptions(
-                    column_types={name: pa.int64() for name in _COLUMNS}, null_values=[]
-                ),
-            )
+            kinds = dict.fromkeys(_COLUMNS, pa.int64())
+            yield from batches_of(str(self._path), kinds, delimiter=" ", refuse=note)
         except (pa.ArrowException, OSError) as error:
+            require_utf8_file(self._path)
             if uneven:
                 found, row = f"'{uneven[0].text[:60]}'", uneven[0].number
             else:

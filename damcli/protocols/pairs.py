@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.protocols.batches import TextTable
-from damcli.protocols.columns import LABELS, Layout, bad_label, layout_of
+from damcli.protocols.columns import LABELS, Layout, bad_label, layout_of, refuse_fractions
 from damcli.protocols.csv_batches import Batch
 
 
@@ -100,6 +100,9 @@ class PairList:
                 f"columns {', '.join(self._table.first)}; expected probe_id and reference_id",
                 hint="rename the columns",
             )
+        refuse_fractions(
+            self._table.schema, (self._layout.probe, self._layout.reference), self.origin
+        )
 
     @property
     def labelled(self) -> bool:
@@ -133,7 +136,7 @@ class PairList:
                 empty = False
                 yield _chunk(batch, layout, self.origin)
         if empty:
-            raise InputError(self.origin, "holds a header but no pairs")
+            raise InputError(self.origin, "holds a header but no pairs; expected some below it")
 
 
 def _chunk(batch: Batch, layout: Layout, origin: str) -> PairChunk:

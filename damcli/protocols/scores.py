@@ -170,4 +170,4 @@ class ScoreList:
                 empty = False
                 take(ScoreChunk(batch, self))
         if empty:
-            raise InputError(self.origin, "holds a header but no scores")
+            raise InputError(self.origin, "holds a header but no scores; expected some below it")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.protocols.batches import STDIN, TextTable
-from damcli.protocols.columns import check_distinct
+from damcli.protocols.columns import check_distinct, refuse_fractions
 from damcli.protocols.pairs import Coded, coded
 from damcli.protocols.templates import TemplateList
 from damcli.sources.decoding import IMAGE_SUFFIXES
@@ -56,6 +56,8 @@ def read_templates(path: Path | str) -> TemplateList:
     """
     table = TextTable(str(path), _ROWS)
     names, places, header = _layout(table.first, table.origin)
+    ids = [names.index(places[role]) for role in ("image", "template")]
+    refuse_fractions(table.schema, ids, table.origin)
     batches = [one for one in table.batches(names, skip_first=header) if len(one)]
     if not batches:
         raise InputError(table.origin, f"holds a header but no rows; expected {_ROWS}")

@@ -107,6 +107,8 @@ def _of_csv(path: Path) -> list[Line]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, strict=True)
         names = reader.fieldnames or ()
+        if not any(names):
+            raise InputError(origin, "is empty; expected the table of damcli sweep", hint=ANEW)
         missing = [name for name in _COLUMNS if name not in names]
         if missing:
             raise InputError(

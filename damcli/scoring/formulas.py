@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 _STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
@@ -19,14 +18,15 @@ def escaped_text(text: str) -> str:
     return f"'{text}" if text.startswith(_STARTS) else text
 
 
-def escaped(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Escape the names of columns and the columns of text; numbers stay."""
+def escaped(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Escape the names of columns and the columns of text, NumPy's or Arrow's; numbers stay."""
     return {escaped_text(name): _escaped_column(column) for name, column in columns.items()}
 
 
-def _escaped_column(column: NDArray[Any]) -> NDArray[Any]:
-    if column.dtype != object:
+def _escaped_column(column: Any) -> Any:
+    import pyarrow as pa
+
+    cells = pa.array(column) if isinstance(column, np.ndarray) else column
+    if not pa.types.is_string(cells.type):
         return column
-    texts = np.empty(len(column), dtype=object)
-    texts[:] = [escaped_text(str(cell)) for cell in column]
-    return texts
+    return pa.array([escaped_text(cell) for cell in cells.to_pylist()], pa.string())

@@ -127,7 +127,9 @@ def npy_source(path: Path) -> ArraySource:
         _check_magic(path)
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(pixels, np.ndarray):
-            raise InputError(origin, "is an .npz, though its name says .npy")
+            raise InputError(
+                origin, "is an .npz, though its name says .npy", hint="rename it to end in .npz"
+            )
     beside = (path.with_suffix(".ids.csv"), path.with_suffix(".ids.txt"))
     listed = next((name for name in beside if name.exists()), None)
     ids, subjects = (None, None) if listed is None else read_id_list(listed, len(pixels))

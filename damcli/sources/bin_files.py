@@ -127,7 +127,9 @@ def _load(path: Path) -> _Content:
         answers = answers.values
     for part in (images, answers):
         if not isinstance(part, tuple | list | bytes):
-            raise InputError(origin, f"holds a {type(part).__name__} in place of a list")
+            raise InputError(
+                origin, f"holds a {type(part).__name__} in place of a list; {_EXPECTED}"
+            )
     if len(images) != 2 * len(answers) or not images:
         raise InputError(
             origin, f"{len(images)} images for {len(answers)} pairs; expected two a pair, and some"

@@ -214,7 +214,9 @@ def _read(
         if not name:
             raise InputError(origin, "an empty id; expected that of an image", row=row)
         if ids.setdefault(name, row) != row:
-            raise InputError(origin, f"id '{name}' stands in row {ids[name]} already", row=row)
+            raise InputError(
+                origin, f"id '{name}' stands in row {ids[name]} already; expected it once", row=row
+            )
         numbers.extend(_number(cells[place], origin, row) for place in columns.points)
         if columns.score is not None:
             scores.append(_number(cells[columns.score], origin, row))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from damcli.errors import InputError
+from damcli.storage.inputs import require_file
+from damcli.storage.signatures import HEAD_BYTES, decoded, require_text
 from damcli.storage.tables import reading
 
 LONGEST_LINE = 1_000_000
@@ -39,16 +41,18 @@ def lines_of(path: Path, what: str) -> Iterator[str]:
     """
     import pyarrow as pa
 
-    if not path.exists():
-        raise InputError(str(path), f"no such file; expected {what}", hint="check the name")
+    origin = str(path)
+    require_file(path, what)
     if not path.is_file():
-        raise InputError(str(path), f"is not a file; expected {what}")
-    with (
-        reading(str(path), hint=_DAMAGED),
-        pa.input_stream(str(path), compression="detect") as stream,
-        io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text,
-    ):
-        yield from bounded(text, str(path))
+        raise InputError(origin, f"is not a file; expected {what}")
+    with reading(origin, hint=_DAMAGED):
+        with pa.input_stream(origin, compression="detect") as stream:
+            require_text(stream.read(HEAD_BYTES), origin, what)
+        with (
+            pa.input_stream(origin, compression="detect") as stream,
+            io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as text,
+        ):
+            yield from decoded(bounded(text, origin), origin)
 
 
 def bounded(text: TextIO, origin: str) -> Iterator[str]:

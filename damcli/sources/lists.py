@@ -103,7 +103,7 @@ def _from_header(cells: list[str], origin: str) -> _Layout | None:
     )
     assert path is not None
     groups = {cells[at]: at for at in range(len(cells)) if at not in (path, ids, subject)}
-    if len(groups) != len(cells) - sum(at is not None for at in (path, ids, subject)):
+    if len(set(cells)) < len(cells):
         raise InputError(origin, f"columns {', '.join(cells)}; expected each name once", row=1)
     return _Layout(path, ids, subject, groups, len(cells))
 
@@ -176,6 +176,8 @@ def _require_inside(path: str, root: Path, origin: str, row: int) -> None:
 def _filled(cells: list[str], column: int, what: str, origin: str, row: int) -> str:
     if not cells[column]:
         raise InputError(origin, f"an empty {what}; expected {_COLUMNS}", row=row)
+    if "\0" in cells[column]:
+        raise InputError(origin, f"a NUL character in the {what}; expected text", row=row)
     return cells[column]
 
 

@@ -164,7 +164,9 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if len(repeated):
         first, second = order[repeated[0]], order[repeated[0] + 1]
         raise InputError(
-            str(path), f"key {keys[second]} stands in row {first + 1} already", row=int(second) + 1
+            str(path),
+            f"key {keys[second]} stands in row {first + 1} already; expected each key once",
+            row=int(second) + 1,
         )
     return keys[order], offsets[order]
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from damcli.errors import OutputError
+from damcli.storage.inputs import real_path
 from damcli.storage.locks import hold
 
 PRIVATE = 0o600
@@ -44,7 +45,7 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
         full. The target is then as it was, and nothing is left beside it.
     """
     check_writable(target, force=force)
-    target = target.resolve()  # a link stays, and what it leads to is replaced
+    target = real_path(target)  # a link stays, and what it leads to is replaced
     # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
     ending = target.name[-40:]
     try:

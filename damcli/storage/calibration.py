@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def read_calibration(path: Path | str) -> Calibration:
     if require_file(path, "a calibration") > _MAX_BYTES:
         raise InputError(origin, "too large for a calibration; expected a small JSON document")
     with reading(origin, "not a JSON document", hint=_HINT):
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise InputError(origin, f"schema is {found!r}; expected '{SCHEMA}'", hint=_HINT)
@@ -191,13 +192,13 @@ class _Reader:
 
     def _one_of(self, name: str, known: tuple[str, ...]) -> str:
         found = self._document.get(name)
-        if found not in known:
+        if not isinstance(found, str) or found not in known:
             raise self._wrong(name, found, f"one of {', '.join(known)}")
         return str(found)
 
     def _number(self, name: str, value: Any, *, above: float = -math.inf) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value <= above:
+        if not is_number or not abs(value) <= sys.float_info.max or value <= above:
             wanted = "a finite number" if above == -math.inf else f"a number above {above:g}"
             raise self._wrong(name, value, wanted)
         return float(value)

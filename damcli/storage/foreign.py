@@ -16,6 +16,7 @@ from damcli.errors import InputError
 from damcli.storage.embeddings import Names, as_names
 from damcli.storage.inputs import is_there, require_file
 from damcli.storage.memory import require_memory, require_room_for
+from damcli.storage.signatures import decoded, require_text_file
 from damcli.storage.tables import (
     ID_NAMES,
     NORM_NAMES,
@@ -43,10 +44,6 @@ def read_npy(path: Path, ids_file: Path | None = None) -> RawTable:
         return RawTable("npy", vectors)
     rows = len(vectors) if vectors.ndim == 2 else None
     ids, subjects = read_id_list(listed, rows)
-    if rows is not None and len(ids) != rows:
-        raise InputError(
-            str(listed), f"{len(ids)} ids for the {rows} vectors of {path}; expected as many"
-        )
     return RawTable("npy", vectors, ids, subjects)
 
 
@@ -60,29 +57,37 @@ def _refuse_zip(path: Path) -> None:
 
 
 def read_id_list(path: Path, rows: int | None = None) -> tuple[Names, Names | None]:
-    """Read ``id[,subject]`` lines; a first line ``id,…`` is a header.
-
-    Where as many ``rows`` are expected as there are lines, the first is an id too.
-    """
+    """Read ``id[,subject]`` lines; a first line that begins with ``id`` is a header."""
     origin = str(path)
     require_file(path, "a list of ids")
     with (
         reading(origin, "not a readable list of ids", hint="expected UTF-8 lines: id[,subject]"),
-        path.open(newline="", encoding="utf-8-sig") as file,
+        path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file,
     ):
-        lines = [line for line in csv.reader(file, strict=True) if line]
-    if lines and lines[0][0] in ID_NAMES and len(lines) != rows:
+        require_text_file(path, "lines id[,subject]")
+        reader = csv.reader(decoded(file, origin), strict=True)
+        lines = [(reader.line_num, line) for line in reader if line]
+    if lines and lines[0][1][0] in ID_NAMES:
         lines = lines[1:]
     if not lines:
         raise InputError(origin, "is empty; expected one id a line")
-    width = len(lines[0])
-    for row, line in enumerate(lines, start=1):
+    width = len(lines[0][1])
+    for row, line in lines:
         if len(line) != width or width > 2:
             raise InputError(
                 origin, f"{len(line)} columns; expected {min(width, 2)}: id[,subject]", row=row
             )
-    ids = as_names([line[0] for line in lines])
-    return ids, as_names([line[1] for line in lines]) if width == 2 else None
+        for what, cell in zip(("id", "subject"), line, strict=False):
+            if not cell:
+                raise InputError(origin, f"{what} '' is empty; expected id[,subject]", row=row)
+    if rows is not None and len(lines) != rows:
+        raise InputError(
+            origin,
+            f"{len(lines)} ids for {rows} rows; expected as many",
+            hint=f"a first line that begins with one of {', '.join(ID_NAMES)} is a header",
+        )
+    ids = as_names([line[0] for _, line in lines])
+    return ids, as_names([line[1] for _, line in lines]) if width == 2 else None
 
 
 def read_npz(path: Path) -> RawTable:
@@ -116,7 +121,7 @@ def read_parquet(path: Path) -> RawTable:
     import pyarrow.parquet as pq
 
     with (
-        reading(str(path), "not a readable Parquet file"),
+        reading(str(path), "not a readable Parquet file", hint="make the file anew"),
         pq.ParquetFile(path) as file,
     ):
         names = file.schema_arrow.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -46,6 +47,11 @@ def require_file(path: Path, what: str, *, if_folder: str | None = None) -> int:
     if stat.S_ISDIR(found.st_mode):
         raise InputError(str(path), f"is a folder; expected {what}", hint=if_folder)
     return found.st_size
+
+
+def real_path(path: Path) -> Path:
+    """Follow links; unlike `Path.resolve`, of links in a circle as far as that goes."""
+    return Path(os.path.realpath(path))
 
 
 def is_there(beside: Path) -> bool:

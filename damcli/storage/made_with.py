@@ -152,7 +152,7 @@ def _read(scores: Path) -> tuple[dict[str, Any], MadeWith] | None:
     if not is_there(beside):
         return None
     with reading(str(beside), "not a readable record of scores", hint=_hint(beside)):
-        document = json.loads(beside.read_text("utf-8"))
+        document = json.loads(beside.read_text("utf-8-sig"))
         if (document["schema"], document["schema_version"]) != (SCHEMA, _SCHEMA_VERSION):
             raise ValueError(f"{document['schema']}, version {document['schema_version']}")
         record, digest = dict(document["about"]), document["scores_sha256"]
@@ -174,7 +174,7 @@ def _hint(beside: Path) -> str:
 def _from_parquet(scores: Path) -> tuple[dict[str, Any], MadeWith] | None:
     import pyarrow.parquet as pq
 
-    with reading(str(scores), "not a readable Parquet file"):
+    with reading(str(scores), "not a readable Parquet file", hint="make the file anew"):
         metadata = pq.read_schema(scores).metadata or {}
         about = {
             name.decode().removeprefix(PREFIX): value.decode()

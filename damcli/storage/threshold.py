@@ -134,7 +134,7 @@ def read_threshold(path: Path) -> Threshold:
     origin = str(path)
     require_file(path, "a threshold")
     with reading(origin, "not a readable threshold", hint=_HINT):
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8-sig"))
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             raise InputError(origin, "not a threshold of damcli", hint=_HINT)
         version = document.get("schema_version")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from damcli.errors import InputError, UserError
 from damcli.models.backbones import BACKBONES
+from damcli.storage.inputs import require_file
 from damcli.training.heads import HEADS, numbers_of
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -20,6 +21,7 @@ MAY_CHANGE = frozenset(
     | {"validate_every", "save_every", "log_every"}
 )
 _TRIPLET_IMAGES = 4
+_LINES = 'lines such as steps = 400 or backbone = "mobile"'
 
 
 @dataclass(frozen=True)
@@ -232,13 +234,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     InputError
         It is not there, not TOML, or holds what is no option.
     """
+    if not require_file(path, "a TOML file of options"):
+        raise InputError(str(path), f"is empty; expected {_LINES}")
     try:
-        with path.open("rb") as file:
-            found = tomllib.load(file)
+        found = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOML fault
-        raise InputError(str(path), f"is not TOML ({error})") from error
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long
+        raise InputError(str(path), f"is not TOML ({error}); expected {_LINES}") from error
     recipe = {"recipe": found.pop("recipe")} if "recipe" in found else {}
     if not all(isinstance(name, str) for name in recipe.values()):
         raise InputError(str(path), f"recipe is {_short(recipe['recipe'])}; expected a name")

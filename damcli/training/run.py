@@ -86,6 +86,7 @@ def run(job: Job, to: Listener, *, tensorboard: bool = False) -> Finished | None
         train(job, learner, progress, None, to)
         ranks.first(lambda: None)
         return None
+    folder.keep(job.record)
     board = folder.tensorboard if tensorboard else None
     with Log(folder.log, step=progress.step, board=board) as log:
         train(job, learner, progress, log, to)

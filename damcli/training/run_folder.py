@@ -66,7 +66,7 @@ class RunFolder:
             )
 
     def begin(self, record: Mapping[str, Any], *, resume: bool) -> None:
-        """Hold the folder for this process, and write down what is run.
+        """Hold the folder for this process; a new run is written down.
 
         Parameters
         ----------
@@ -94,6 +94,11 @@ class RunFolder:
                 f"{self.path}: cannot be written ({error.strerror})",
                 hint="choose a folder you may write to",
             ) from error
+        if not resume:
+            self.keep(record)
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Write down what is run; a run that goes on, once its checkpoint was sound."""
         write_json(self.record, {"schema": FORMAT, "schema_version": VERSION, **record})
 
     def end(self) -> None:
@@ -112,7 +117,12 @@ class RunFolder:
         """
         found = read_json(self.record)
         if found.get("schema") != FORMAT or found.get("schema_version") != VERSION:
-            raise InputError(str(self.record), "is not the record of a run of this damcli")
+            raise InputError(
+                str(self.record),
+                f"is of schema {found.get('schema')}, version {found.get('schema_version')}; "
+                f"expected {FORMAT}, version {VERSION}",
+                hint="go on with the version of damcli that began the run",
+            )
         return found
 
     def _clear(self) -> None:
