@@ -22,7 +22,7 @@ $(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/made pyproject.toml constraints.txt
-	$(PIP) -e '.[torch,detect,plots,test]'
+	$(PIP) -e '.[torch,detect,plots,cluster,test]'
 	touch $@ $(VENV)/installed
 
 $(VENV)/made:

@@ -24,6 +24,7 @@ SCRIPTS = (
     "score.py",
     "evaluation.py",
     "billion.py",
+    "cluster.py",
     "pooling.py",
     "identification.py",
     "embed_throughput.py",

@@ -12,6 +12,8 @@ and exits with code 1. Nothing else in damcli prints or exits.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UserError(Exception):
     """A fault that the user can mend.
@@ -31,6 +33,16 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return self.found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it as it is, so that it comes whole from another process."""
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[UserError], args: tuple[Any, ...], state: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def counted(count: int, noun: str) -> str:

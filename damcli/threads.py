@@ -36,6 +36,9 @@ def in_order(
         Called once in each thread.
     """
     workers = cores()
+    if workers == 1 and begin is None:
+        yield from map(work, items)
+        return
     with ThreadPoolExecutor(workers, initializer=begin) as pool:
         waiting: deque[Future[T]] = deque()
         try:

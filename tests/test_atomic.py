@@ -149,3 +149,51 @@ def test_a_full_disk_leaves_the_target_alone_and_python_quiet(tmp_path, name, ro
     assert ended.stdout.endswith(": not written, the disk is full\n")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_another_process_made_meanwhile_is_not_overwritten(tmp_path):
+    target = tmp_path / "a"
+    with (
+        pytest.raises(OutputError, match="made by another process in the meantime"),
+        atomic_output(target) as draft,
+    ):
+        draft.write_text("mine")
+        target.write_text("theirs")
+    assert target.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_without_hard_links_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no")))
+    target = tmp_path / "a"
+    with atomic_output(target) as draft:
+        draft.write_text("mine")
+    assert target.read_text() == "mine"
+    with pytest.raises(OutputError, match="exists already"), atomic_output(tmp_path / "b") as draft:
+        (tmp_path / "b").write_text("theirs")
+    assert (tmp_path / "b").read_text() == "theirs"
+
+
+def test_the_draft_of_a_killed_process_is_swept_up_by_the_next_run(tmp_path):
+    target = tmp_path / "scores.csv"
+    code = (
+        "import os, pathlib, sys; from damcli.storage.atomic import atomic_output\n"
+        "with atomic_output(pathlib.Path(sys.argv[1])) as draft:\n"
+        "    draft.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, target]).returncode == -9
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / ".0123abcd.other.csv"
+    other.write_text("of another output")
+    with atomic_output(target) as draft:
+        assert not left.exists()
+        draft.write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "scores.csv"]
+
+
+def test_the_draft_of_a_running_process_stays(tmp_path):
+    target = tmp_path / "scores.csv"
+    with atomic_output(target, force=True) as first, atomic_output(target, force=True) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert target.read_text() == "first"  # the block that ends last

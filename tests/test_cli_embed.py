@@ -157,9 +157,9 @@ def test_pairs_of_a_bin(folder: Path) -> None:
 
 def test_an_interrupt_says_what_is_kept_and_resume_goes_on(folder: Path) -> None:
     embed(folder, "--batch-size", "2", output="whole.h5")
-    from damcli.embedding.run import Run
+    from damcli.embedding.run import Embedder
 
-    real, calls = Run.outputs, []
+    real, calls = Embedder.outputs, []
 
     def outputs(self, batch):
         calls.append(1)
@@ -167,7 +167,7 @@ def test_an_interrupt_says_what_is_kept_and_resume_goes_on(folder: Path) -> None
             os.kill(os.getpid(), 15)  # as a batch system does
         return real(self, batch)
 
-    with patch.object(Run, "outputs", outputs):
+    with patch.object(Embedder, "outputs", outputs):
         stopped = embed(folder, "--batch-size", "2")
     failed(stopped, "interrupted; 6 of 12 images are kept in", "emb.h5.partial", code=130)
     assert "--resume" in stopped.err

@@ -135,7 +135,11 @@ def test_weights_count_as_repeated_pairs() -> None:
     rng = np.random.default_rng(1)
     genuine, impostors = rng.integers(3, 9, 25) / 2, rng.integers(0, 7, 60) / 2
     g_times, i_times = rng.integers(0, 4, 25), rng.integers(0, 4, 60)
-    ranked = bootstrap._Ranked(genuine, impostors, [0.05, 0.2])
+    sides = [
+        sample.Side(scores[None], times.astype(float), np.empty(0), np.empty(0))
+        for scores, times in ((genuine, g_times), (impostors, i_times))
+    ]
+    ranked = bootstrap._Ranked(0, *sides, [0.05, 0.2])
     found = ranked.rates(g_times[None].astype(float), i_times[None].astype(float))[0]
     repeated = spool(list(np.repeat(genuine, g_times)), list(np.repeat(impostors, i_times)))
     (counts,) = count_matches(repeated, [0.05, 0.2])
@@ -217,6 +221,19 @@ def test_a_perfect_tar_has_an_interval_with_a_width() -> None:
     assert metric.tars[0].value == 1
     assert metric.tars[0].interval == pytest.approx(wilson(1.0, 20))
     assert metric.tars[0].interval.low == pytest.approx(0.8389, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_accuracy_of_few_subjects_lies_within_its_interval(seed: int) -> None:
+    """Of scores that tell nothing, the best threshold of each resample would flatter most."""
+    rng = np.random.default_rng(seed)
+    made = MatchSpool(["score"], subject_count=30)
+    labels = np.repeat(np.array([1, 0], dtype=np.int8), 60)
+    made.append(labels, [rng.normal(size=120)], *rng.integers(0, 30, (2, 120)))
+    (metric,) = evaluate(made, fars=[0.1], resamples=200, seed=seed).metrics
+    found = metric.best_accuracy
+    assert found.interval is not None
+    assert found.interval.low <= found.value <= found.interval.high
 
 
 def test_wilson_against_published_values() -> None:

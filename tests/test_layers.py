@@ -32,13 +32,17 @@ UPSTREAM = {
         *("storage", "sources", "models", "embedding"),
         *("protocols", "scoring", "metrics", "evaluation"),
     },
+    "cluster": {
+        *("storage", "sources", "models", "embedding"),
+        *("lid", "metrics", "protocols", "scoring"),
+    },
     "reports": {
         *("evaluation", "calibration", "sweeping", "identification"),
         *("lid", "storage"),
     },
 }
 HEAVY = {"torch", "faiss", "onnx", "onnxruntime", "pandas", "sklearn", "pyarrow", "safetensors"}
-HEAVY |= {"PIL", "cv2", "matplotlib"}
+HEAVY |= {"PIL", "cv2", "matplotlib", "dask", "distributed", "cloudpickle"}
 # Here modules of PyTorch are defined, and others import them inside functions.
 OF_TORCH = (PACKAGE / "training", PACKAGE / "models" / "backbones")
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -19,6 +19,7 @@ from damcli.scoring.all_pairs import AllPairScores, all_pairs
 from damcli.scoring.matches import MatchSpool
 from damcli.scoring.score import ListedScores, score
 from damcli.scoring.table import score_file
+from damcli.scoring.writing import Form
 from damcli.storage import spool
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings
@@ -38,9 +39,10 @@ def write_pairs(path: Path, people: Embeddings, *, labels: bool = True) -> Path:
 
 def frame(scores: ListedScores | AllPairScores) -> pd.DataFrame:
     out = io.BytesIO()
-    with score_file(out, scores.scorer.probes, scores.scorer.references) as write:
-        for chunk in scores.chunks():
-            write(chunk)
+    form = Form(scores.scorer.probes, scores.scorer.references)
+    with score_file(out) as append:
+        for part in scores.parts(form):
+            append(part.content)
     return pd.read_csv(io.BytesIO(out.getvalue()), dtype={"probe_id": str, "reference_id": str})
 
 
@@ -209,14 +211,15 @@ def test_full_precision_in_every_kind_of_file(tmp_path: Path) -> None:
     scores = score(all_pairs(people), people, others)
     expected = np.concatenate([np.array(chunk.scores) for chunk in scores.chunks()], axis=1)
     for name in ("s.csv", "s.csv.gz", "s.csv.zst", "s.parquet"):
-        with score_file(tmp_path / name, people, people) as write:
-            for chunk in scores.chunks():
-                write(chunk)
+        form = Form(people, people, as_text=name == "s.csv.gz")
+        with score_file(tmp_path / name) as append:
+            for part in scores.parts(form):
+                append(part.content)
         table = read_table(tmp_path / name)
         assert np.array_equal(table[["cosine", "score"]].to_numpy().T, expected), name
     with (
         pytest.raises(OutputError, match="unknown kind of table"),
-        score_file(tmp_path / "s.xlsx", people, people),
+        score_file(tmp_path / "s.xlsx"),
     ):
         pass
 

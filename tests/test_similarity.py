@@ -63,8 +63,8 @@ def test_every_way_gives_the_same_bits(
 ) -> None:
     probes, references, pairs = drawn
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "WORKERS", workers)
-        patch.setattr(threads, "WORKERS", workers)
+        patch.setattr(similarity, "cores", lambda: workers)
+        patch.setattr("damcli.threads.cores", lambda: workers)
         patch.setattr(similarity, "_TIMES", times)
         found = pair_similarities(probes, references, *pairs)
     assert found.tolist() == one_by_one(probes, references, pairs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -42,6 +44,7 @@ def damcli(
 def main() -> None:
     """Run the command line; every fault of the input ends in one message and exit code 1."""
     try:
+        _end_as_by_ctrl_c(signal.SIGTERM)
         app()
         sys.stdout.flush()
     except Interrupted as stop:
@@ -75,6 +78,17 @@ def main() -> None:
     except MemoryError as error:
         report_error(f"out of memory ({error})", "give the command less at a time")
         sys.exit(EXIT_BAD_DATA)
+
+
+def _end_as_by_ctrl_c(number: signal.Signals) -> None:
+    """Let a signal clean up as well; where a caller ignores it or has another plan, it stays."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, stop)
 
 
 def _drop_stdout() -> None:

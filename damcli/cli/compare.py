@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from damcli.cli import pair_options as shared
+from damcli.cli.cluster_option import ClusterOption, check_cluster, workers_of
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     pairs: Annotated[
         str | None,
         typer.Argument(
@@ -92,6 +94,7 @@ def compare(
     skip_missing: shared.SkipMissing = False,
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
+    cluster: ClusterOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -102,6 +105,7 @@ def compare(
     Example: damcli compare pairs.csv -e emb.h5 -a real.h5 -a fake.h5 --far 1e-4,1e-3
     """
     check_pair_options(pairs, all_pairs, output, as_json, as_csv, skip_missing)
+    check_cluster(cluster)
     paths = anchors or []
     norms = {"cohort_size": cohort_size, "beta": beta, "nes_steps": nes_steps}
     _check_usage(paths, lidr, s, norms)
@@ -141,6 +145,9 @@ def compare(
         skip_missing=skip_missing,
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
+        workers=workers_of(
+            context, cluster, messages, sides["embeddings"], sides["gallery"], *sets
+        ),
         **chosen,
     )
     tell_left_out(scores, messages)

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from damcli.cli.anchor_options import FloatType
+from damcli.cli.cluster_option import ClusterOption, check_cluster
 from damcli.cli.console import Messages, usage_error
 from damcli.cli.embed_check import check_ways
+from damcli.cli.embed_cluster import Opener, at_work, check_embed_cluster
 from damcli.cli.embed_run import Framings, Model, open_job, run_job
 
 
@@ -38,6 +40,7 @@ class Flip(StrEnum):
 
 
 def embed(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -114,6 +117,7 @@ def embed(
         Path | None, typer.Option(help="Write the labelled pairs of a .bin here, .csv.")
     ] = None,
     dtype: Annotated[FloatType, typer.Option(help="float16 halves the file.")] = FloatType.FLOAT32,
+    cluster: ClusterOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted or add to a finished run.")
     ] = False,
@@ -137,6 +141,8 @@ def embed(
     """
     framings = Framings(landmarks, detector, None if crop is None else crop is Crop.CENTER)
     _check_options(output, check, pairs, source, resume=resume, force=force)
+    check_cluster(cluster)
+    check_embed_cluster(cluster, source, check)
     if output is not None:
         _refuse_own_inputs(output, source, landmarks)
     described = Model(
@@ -163,10 +169,12 @@ def embed(
     assert output is not None
     if pairs is not None and job.ranks.is_first:
         _write_pairs(source, pairs, output, resume=resume, force=force)
+    opener = Opener(source, root, described, framings, flip.value, workers or 1)
     run_job(
         job,
         output,
         messages,
+        at_work=at_work(context, cluster, job, opener, messages),
         as_json=as_json,
         flip=flip.value,
         batch_size=batch_size,

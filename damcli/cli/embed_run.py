@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -180,7 +179,6 @@ def run_job(job: Job, output: Path, messages: Messages, *, as_json: bool, **opti
     from damcli.embedding.embed import embed
 
     with ExitStack() as stack:
-        stack.enter_context(_terminable())
         said = messages if job.ranks.is_first else Messages(quiet=True)
         bar = _Bar(stack, said, f"{job.source.unit}s")
         try:
@@ -221,20 +219,6 @@ class _Bar:
             self._advance = self._stack.enter_context(bar)
         self._advance(now.done - self._done, f"embedding, {now.rejected:,} rejected")
         self._done = now.done
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, with a message."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupted(output: Path, job: Job) -> BaseException:

@@ -97,6 +97,7 @@ def identify(
     ] = False,
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
+    escape_formulas: shared.EscapeFormulas = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -111,6 +112,8 @@ def identify(
         raise usage_error("--json and --csv exclude each other")
     if combine is Combine.PRODUCT and output is None:
         raise usage_error("--combine ranks candidate lists: say where to write them with -o")
+    if escape_formulas:
+        shared.check_escaping(None if output is None else str(output))
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, pooled=lid is LidOf.POOLED
     )
@@ -135,7 +138,8 @@ def identify(
     digests = digests_of(sides) | searched.digests | pooled_from(source)
     about = {**digests, **settings, "combine": None if source is None else combine.value}
     about["model"] = sides["embeddings"].attributes.get(MODEL_DIGEST)
-    with _candidate_lists(output, searched, source, about, force, messages) as candidates:
+    lists = _candidate_lists(output, searched, source, about, force, escape_formulas, messages)
+    with lists as candidates:
         found = _identify(
             searched,
             sides,
@@ -162,10 +166,12 @@ def _candidate_lists(
     source: LidSource | None,
     about: dict[str, Any],
     force: bool,
+    escape: bool,
     messages: Messages,
 ) -> Iterator[OnCandidates | None]:
     """Open the file of candidates, where one is wanted, and give what writes to it."""
     from damcli.identification.candidates import columns_of
+    from damcli.scoring.formulas import escaped
     from damcli.scoring.table import table_file
     from damcli.storage.made_with import PREFIX, write_about
 
@@ -180,9 +186,9 @@ def _candidate_lists(
             nonlocal written
             gallery = searched.galleries[number]
             several = len(searched.galleries) > 1
-            write(
-                columns_of(found, searched.probes, gallery, named=several, score=source is not None)
-            )
+            scored = source is not None
+            columns = columns_of(found, searched.probes, gallery, named=several, score=scored)
+            write(escaped(columns) if escape else columns)
             written += len(found.ranks)
 
         yield take

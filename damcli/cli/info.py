@@ -1,4 +1,4 @@
-"""``damcli info``: what a file of embeddings, anchors or a regressor is, and how it was made."""
+"""``damcli info``: what a file of embeddings, anchors, LIDs or a regressor is, and its making."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def info(
     file: Annotated[
         Path,
-        typer.Argument(help="Embeddings or anchors in any layout, or a lidr.", show_default=False),
+        typer.Argument(
+            help="Embeddings or anchors in any layout, a lidr, or LIDs.", show_default=False
+        ),
     ],
     ids: Annotated[
         Path | None, typer.Option(help="The ids of an .npy: id[,subject] lines.")
@@ -30,8 +32,11 @@ def info(
     """
     from damcli.storage.files import open_embeddings
     from damcli.storage.lidr import is_lidr, read_lidr
+    from damcli.storage.lids import is_lids
 
-    if is_lidr(file):
+    if is_lids(file):
+        found = _describe_lids(file)
+    elif is_lidr(file):
         found = _describe_lidr(read_lidr(file))
     else:
         found = _describe(open_embeddings(file, ids))
@@ -88,6 +93,24 @@ def _describe_lidr(lidr: Lidr) -> dict[str, Any]:
     }
 
 
+def _describe_lids(file: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from damcli.storage.digests import file_digest
+    from damcli.storage.lids import LIDS, read_lids
+
+    found: dict[str, Any] = {"file": str(file), "format": LIDS, "sha256": file_digest(file)}
+    found["columns"] = [
+        {
+            **made_of._asdict(),
+            "kept": int(np.isfinite(values).sum()),
+            "embeddings_count": len(values),
+        }
+        for made_of, values in read_lids(file).items()
+    ]
+    return found | {"attributes": {}}
+
+
 def _spread(values: Any) -> dict[str, float]:
     import numpy as np
 
@@ -107,6 +130,10 @@ def _print(found: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, value in found.items():
         if name == "attributes":
+            continue
+        if name == "columns":
+            for at, column in enumerate(value, start=1):
+                table.add_row(f"LIDs {at}", ", ".join(f"{n} {v}" for n, v in column.items()))
             continue
         table.add_row(name.replace("_", " "), _text(value))
     for name, value in found["attributes"].items():

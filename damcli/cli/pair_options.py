@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from damcli.cli.console import usage_error
+
 
 class Combine(StrEnum):
     """How the two LIDs meet."""
@@ -62,6 +64,13 @@ SkipMissing = Annotated[
         help="Leave out pairs without an embedding, counted and named; or refuse them.",
     ),
 ]
+EscapeFormulas = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas",
+        help="For spreadsheets: a ' before text in the CSV that begins with = + - @ or '.",
+    ),
+]
 AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Anchors may show scored people; each skips its own."),
@@ -70,3 +79,9 @@ AllowMixedModels = Annotated[
     bool, typer.Option("--allow-mixed-models", help="The files may be of different models.")
 ]
 CombineOption = Annotated[Combine, typer.Option(help="Eq. 3, or the product form of Sec. 4.6.")]
+
+
+def check_escaping(output: str | None) -> None:
+    """Refuse to escape formulas where no CSV is written."""
+    if output is None or output.lower().endswith((".parquet", ".pq")):
+        raise usage_error("--escape-formulas goes with a CSV: say where to write it with -o")

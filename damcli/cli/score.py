@@ -15,6 +15,7 @@ from damcli.cli.calibrated import (
     read_for,
     settings_of,
 )
+from damcli.cli.cluster_option import ClusterOption, check_cluster, workers_of
 from damcli.cli.console import (
     DEFAULT_FAR,
     STDOUT,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 
 def score(
+    context: typer.Context,
     pairs: Annotated[
         str | None,
         typer.Argument(
@@ -123,7 +125,12 @@ def score(
     skip_missing: shared.SkipMissing = False,
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
-    chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 18,
+    chunk_size: Annotated[int, typer.Option(min=1, help="Pairs in memory at a time.")] = 1 << 19,
+    keep_lids: Annotated[
+        bool, typer.Option("--keep-lids", help="Keep LIDs beside the embeddings, to be used again.")
+    ] = False,
+    cluster: ClusterOption = None,
+    escape_formulas: shared.EscapeFormulas = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -144,12 +151,18 @@ def score(
         ways="a pair list, --all-pairs or --protocol",
     )
     check_protocol_options(protocol, root)
+    check_cluster(cluster)
     pooled = lid is LidOf.POOLED
     check_lid_options(
         *(anchors, lidr, k, s), product=combine is Combine.PRODUCT, linear=linear, pooled=pooled
     )
+    if escape_formulas:
+        shared.check_escaping(output)
+    if keep_lids and (anchors is None or pooled):
+        raise usage_error("--keep-lids keeps LIDs that are taken from --anchors")
     columns = check_groups(group)
     check_calibration_options(calibration, probability, prior)
+    from damcli.scoring.kept_lids import KeepingWorkers, KeptLids
     from damcli.storage.embeddings import MODEL_DIGEST
     from damcli.storage.threshold import read_threshold
 
@@ -180,6 +193,7 @@ def score(
     digests |= pairs_digest(fitted) | pooled_from(source)
     if given is not None:
         operating_points.check_given(given, {**digests, **settings, **model}, messages)
+    kept = KeptLids(messages.say)
     scores = _score(
         fitted or listed,
         sides,
@@ -195,7 +209,16 @@ def score(
         allow_overlap=allow_overlap,
         allow_mixed_models=allow_mixed_models,
         chunk_pairs=chunk_size,
+        workers=KeepingWorkers(
+            workers_of(
+                *(context, cluster, messages),
+                *(sides[role] for role in ("embeddings", "gallery", "anchors")),
+            ),
+            kept,
+        ),
     )
+    if keep_lids:
+        kept.save()
     accept, judged = operating_points.acceptance(given, scores)
     tell_left_out(scores, messages)
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
@@ -204,10 +227,12 @@ def score(
     about["lid source"] = {name: known.get(name) for name in ("anchor_kind", "anchor_count")}
     about["anchors"] = about_anchors(sets, allow_overlap)
     matches = write_and_match(
-        scores, output, force, about, messages, accept, prior=prior if probability else None
+        *(scores, output, force, about, messages, accept),
+        prior=prior if probability else None,
+        escape=escape_formulas,
     )
     if output is not None and output != STDOUT:
-        list_missing(scores, Path(output), force, messages)
+        list_missing(scores, Path(output), force, messages, escape=escape_formulas)
     if matches is None:
         return
     evaluation = evaluate_with_progress(matches, fars, resamples, seed, messages)

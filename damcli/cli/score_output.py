@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from damcli.cli.console import STDOUT, Messages, command_line
 if TYPE_CHECKING:
     from damcli.scoring.all_pairs import AllPairScores
     from damcli.scoring.score import ListedScores
-    from damcli.scoring.table import Accept, ScoredChunk
+    from damcli.scoring.table import Accept
+    from damcli.scoring.writing import Form, Part
     from damcli.storage.anchors import Anchors
 
 
@@ -64,11 +65,17 @@ def tell_missing(scores: ListedScores | AllPairScores, messages: Messages) -> No
 
 
 def list_missing(
-    scores: ListedScores | AllPairScores, output: Path, force: bool, messages: Messages
+    scores: ListedScores | AllPairScores,
+    output: Path,
+    force: bool,
+    messages: Messages,
+    *,
+    escape: bool = False,
 ) -> None:
     """List the pairs left out beside their scores; a list of older scores goes with them."""
     import csv
 
+    from damcli.scoring.formulas import escaped_text
     from damcli.storage.atomic import atomic_output
 
     missing = getattr(scores, "missing", [])
@@ -83,7 +90,8 @@ def list_missing(
     ):
         writer = csv.writer(file)
         writer.writerow(("row", "probe_id", "reference_id", "missing_id"))
-        writer.writerows(missing)
+        rows = [[escaped_text(str(cell)) for cell in row] for row in missing]
+        writer.writerows(rows if escape else missing)
     messages.say(f"they are listed in {rejects}")
 
 
@@ -127,34 +135,36 @@ def write_and_match(
     accept: Accept | None = None,
     *,
     prior: float | None = None,
+    escape: bool = False,
 ) -> Any:
     """Write the scores where that is wanted; return them for evaluation if they have labels.
 
-    With a prior, a column of probabilities is written as well.
+    With a prior, a column of probabilities is written as well; with ``escape``, no cell is a
+    formula.
     """
     from damcli import __version__
-    from damcli.scoring.calibrated import with_probability
-    from damcli.scoring.table import score_file
+    from damcli.scoring.table import is_parquet, score_file
+    from damcli.scoring.writing import Form
     from damcli.storage.made_with import PREFIX, write_about
 
     if output is None and scores.labelled:
-        return _match(scores, None, messages)
+        return _match(scores, None, lambda part: None, messages)
     to_stdout = output is None or output == STDOUT
     target: Any = sys.stdout.buffer if to_stdout else Path(str(output))
     flat = {name: value for part in about.values() for name, value in part.items()}
     flat["damcli_version"] = __version__
     texts = {PREFIX + name: str(value) for name, value in flat.items()}
-    probes, references = scores.scorer.probes, scores.scorer.references
+    as_text = to_stdout or not is_parquet(target)
+    form = Form(scores.scorer.probes, scores.scorer.references, accept, prior, as_text, escape)
     accepted = 0
-    with score_file(target, probes, references, force=force, about=texts, accept=accept) as write:
+    with score_file(target, force=force, about=texts) as append:
 
-        def take(chunk: ScoredChunk) -> None:
+        def take(part: Part) -> None:
             nonlocal accepted
-            write(chunk if prior is None else with_probability(chunk, prior))
-            if accept is not None:
-                accepted += int(accept.of(chunk).sum())
+            append(part.content)
+            accepted += part.accepted
 
-        matches = _match(scores, take, messages)
+        matches = _match(scores, form, take, messages)
     if not to_stdout:
         write_about(target, {**flat, "command": command_line()}, force=force)
         messages.say(f"wrote {len(scores):,} scores to {output}")
@@ -163,19 +173,24 @@ def write_and_match(
     return matches
 
 
-def _match(scores: ListedScores | AllPairScores, write: Any, messages: Messages) -> Any:
+def _match(
+    scores: ListedScores | AllPairScores,
+    form: Form | None,
+    take: Callable[[Part], None],
+    messages: Messages,
+) -> Any:
     from damcli.scoring.score import ListedScores
+    from damcli.scoring.writing import pairs_in
 
     with messages.progress("scoring", len(scores), "pairs") as advance:
 
-        def take(chunk: ScoredChunk) -> None:
-            if write is not None:
-                write(chunk)
-            advance(len(chunk.probe_rows))
+        def done(part: Part) -> None:
+            take(part)
+            advance(part.pairs)
 
         if isinstance(scores, ListedScores) and scores.labelled:
-            return scores.matches(take)
-        if write is not None:
-            for chunk in scores.chunks():
-                take(chunk)
+            return scores.matches(form or pairs_in, done)
+        if form is not None:
+            for part in scores.parts(form):
+                done(part)
     return scores if scores.labelled else None

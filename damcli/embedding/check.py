@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.embedding.batches import Reject
-from damcli.embedding.run import Flip, Run
+from damcli.embedding.run import Embedder, Flip
 from damcli.errors import InputError
 from damcli.models.network import Network
 from damcli.models.preprocessing import Preprocessing
@@ -158,11 +158,11 @@ def embed_ways(
     """
     made: list[Embeddings | None] = []
     for way in ways:
-        run = Run(network, way.preprocessing.layout, flip)
+        embedder = Embedder(network, way.preprocessing.layout, flip)
         outputs = []
         for start in range(0, len(drawn.images), _BATCH):
             images = drawn.images[start : start + _BATCH]
-            outputs.append(run.outputs(way.preprocessing.apply(images)))
+            outputs.append(embedder.outputs(way.preprocessing.apply(images)))
             progress(len(images))
         vectors = np.concatenate(outputs)
         fails = invalid_rows(vectors).any()

@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from damcli.embedding.batches import Odd, Reject, batches, groups_of
+from damcli.embedding.at_work import AtWork, Workers
+from damcli.embedding.batches import Odd, Reject, groups_of
 from damcli.embedding.kept import FILE_TERMS, Kept, columns_of
 from damcli.embedding.outputs import Outputs
 from damcli.embedding.ranks import Ranks
-from damcli.embedding.run import Flip, Progress, Run
+from damcli.embedding.run import Embedder, Flip, Progress, Run
 from damcli.errors import InputError, OutputError, UserError, counted
 from damcli.models.network import Network
 from damcli.models.preprocessing import Preprocessing
@@ -80,6 +81,7 @@ def embed(
     about: Mapping[str, str] | None = None,
     command: str | None = None,
     ranks: Ranks | None = None,
+    at_work: Workers | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Embedded:
     """Embed every image of a source, and write the embeddings to damcli's HDF5.
@@ -124,6 +126,8 @@ def embed(
         The command, to record.
     ranks
         The processes that share the work; see `damcli.embedding.ranks`.
+    at_work
+        Who reads and embeds the images: by default this process.
     progress
         Called after every batch.
 
@@ -168,13 +172,15 @@ def embed(
     team.gather(None)  # nobody appends before all have read
     size = batch_size or (CUDA_BATCH if "cuda" in network.runtime.lower() else CPU_BATCH)
     groups = groups_of(before.rows_of(ids) < 0, size, team.rank, team.size)
-    run = Run(network, preprocessing.layout, flip, strict=strict, progress=progress)
-    threads = workers or os.cpu_count() or 1
+    run = Run(strict=strict, progress=progress)
+    if at_work is None:
+        embedder = Embedder(network, preprocessing.layout, flip)
+        at_work = AtWork(source, framing, preprocessing, embedder, workers or os.cpu_count() or 1)
     with (
         closing(PartialWriter(partial_path(target.embeddings, team.rank), contract)) as keep,
-        batches(source, framing, preprocessing, groups, workers=threads) as ready,
+        at_work.embedded(groups) as done,
     ):
-        run.over(ready, sum(len(rows) for rows in groups), keep)
+        run.over(done, sum(len(rows) for rows in groups), keep)
     shares = team.gather((run.computed, run.rejects, run.odd))
     rejects = sorted((one for _, part, _ in shares for one in part), key=lambda one: one.row)
     odd = sorted((one for _, _, part in shares for one in part), key=lambda one: one.row)

@@ -28,17 +28,20 @@ class Progress(NamedTuple):
     rejected: int
 
 
+class Done(NamedTuple):
+    """What came of a batch."""
+
+    piece: Piece | None
+    """The embeddings; None where no image gave one."""
+    rejects: list[Reject]
+    odd: list[Odd]
+
+
 class Run:
-    """Embeds batches and counts what came of them.
+    """Keeps what comes of batches, and counts it.
 
     Parameters
     ----------
-    network
-        The model.
-    layout
-        Of its input.
-    flip
-        What to do with mirror images.
     strict
         Raise at the first image that gives no embedding.
     progress
@@ -46,17 +49,8 @@ class Run:
     """
 
     def __init__(
-        self,
-        network: Network,
-        layout: Layout,
-        flip: Flip,
-        *,
-        strict: bool = False,
-        progress: Callable[[Progress], None] | None = None,
+        self, *, strict: bool = False, progress: Callable[[Progress], None] | None = None
     ) -> None:
-        self._network = network
-        self._width_axis = 3 if layout == "NCHW" else 2
-        self._flip = flip
         self._strict = strict
         self._progress = progress
         self.computed = 0
@@ -64,8 +58,8 @@ class Run:
         self.odd: list[Odd] = []
         self.seconds = 0.0
 
-    def over(self, batches: Iterable[Batch], total: int, keep: PartialWriter) -> None:
-        """Embed so many images.
+    def over(self, done: Iterable[Done], total: int, keep: PartialWriter) -> None:
+        """Keep what comes of so many images.
 
         Raises
         ------
@@ -74,37 +68,14 @@ class Run:
         """
         start = time.monotonic()
         self._tell(total)
-        for batch in batches:
-            self._reject(batch.rejects)
-            ready, vectors = self._embed(batch)
-            if ready:
-                keep.append(_piece(ready, vectors))
-            self.computed += len(ready)
-            self.odd += [one.odd for one in ready if one.odd is not None]
+        for piece, rejects, odd in done:
+            self._reject(rejects)
+            if piece is not None:
+                keep.append(piece)
+                self.computed += len(piece.ids)
+            self.odd += odd
             self.seconds = time.monotonic() - start
             self._tell(total)
-
-    def outputs(self, pixels: Vectors) -> Vectors:
-        """Return the model's outputs for a batch and its mirror images, not normalised."""
-        straight = self._network.run(pixels)
-        if self._flip == "none":
-            return straight
-        mirrored = self._network.run(np.ascontiguousarray(np.flip(pixels, self._width_axis)))
-        if self._flip == "sum":
-            return straight + mirrored
-        return np.concatenate([straight, mirrored], axis=1)
-
-    def _embed(self, batch: Batch) -> tuple[list[Ready], Vectors]:
-        ready = batch.ready
-        if not ready:
-            return ready, np.empty((0, 0), dtype=np.float32)
-        vectors = self.outputs(batch.pixels)
-        bad = invalid_rows(vectors)
-        if bad.any():
-            places = np.flatnonzero(bad)
-            self._reject([_invalid(ready[i], fault(vectors[i])) for i in places])
-            ready = [one for one, gone in zip(ready, bad, strict=True) if not gone]
-        return ready, vectors[~bad]
 
     def _reject(self, rejects: list[Reject]) -> None:
         if rejects and self._strict:
@@ -120,6 +91,54 @@ class Run:
         if self._progress is not None:
             done = self.computed + len(self.rejects)
             self._progress(Progress(done, total, len(self.rejects)))
+
+
+class Embedder:
+    """Runs a model on batches.
+
+    Parameters
+    ----------
+    network
+        The model.
+    layout
+        Of its input.
+    flip
+        What to do with mirror images.
+    """
+
+    def __init__(self, network: Network, layout: Layout, flip: Flip) -> None:
+        self.network = network
+        self._width_axis = 3 if layout == "NCHW" else 2
+        self._flip = flip
+
+    def embed(self, batch: Batch) -> Done:
+        """Embed a batch.
+
+        Raises
+        ------
+        InputError
+            The model does not take the images.
+        """
+        ready = batch.ready
+        if not ready:
+            return Done(None, batch.rejects, [])
+        vectors = self.outputs(batch.pixels)
+        bad = invalid_rows(vectors)
+        rejects = [_invalid(ready[i], fault(vectors[i])) for i in np.flatnonzero(bad)]
+        ready = [one for one, gone in zip(ready, bad, strict=True) if not gone]
+        piece = _piece(ready, vectors[~bad]) if ready else None
+        odd = [one.odd for one in ready if one.odd is not None]
+        return Done(piece, batch.rejects + rejects, odd)
+
+    def outputs(self, pixels: Vectors) -> Vectors:
+        """Return the model's outputs for a batch and its mirror images, not normalised."""
+        straight = self.network.run(pixels)
+        if self._flip == "none":
+            return straight
+        mirrored = self.network.run(np.ascontiguousarray(np.flip(pixels, self._width_axis)))
+        if self._flip == "sum":
+            return straight + mirrored
+        return np.concatenate([straight, mirrored], axis=1)
 
 
 def _invalid(image: Ready, what: str) -> Reject:

@@ -57,10 +57,7 @@ def bootstrap(
         (resamples, metrics, Q) float64; NaN where a resample has no genuine or no
         impostor pair.
     """
-    ranked = [
-        _Ranked(genuine.scores[metric], impostors.scores[metric], fars)
-        for metric in range(len(genuine.scores))
-    ]
+    ranked = [_Ranked(metric, genuine, impostors, fars) for metric in range(len(genuine.scores))]
 
     def rates(*weights: Floats) -> Floats:
         return np.stack([one.rates(*weights) for one in ranked], axis=1)
@@ -159,35 +156,45 @@ def _by_pair(genuine: Side, impostors: Side) -> Weigh:
 
 
 class _Ranked:
-    """The pairs in the order of one metric, with every place that a threshold can have."""
+    """The pairs in the order of one metric, with every place that a threshold can have.
 
-    def __init__(self, genuine: Floats, impostors: Floats, fars: Sequence[float]) -> None:
+    The best accuracy of a resample would be higher than that of all pairs by what luck adds
+    to a maximum, so accuracy is taken at the threshold that is the best for all pairs.
+    """
+
+    def __init__(self, metric: int, genuine_side: Side, impostor_side: Side, fars: Sequence[float]):
+        genuine, impostors = genuine_side.scores[metric], impostor_side.scores[metric]
         self._fars = fars
-        self._genuine_order = np.argsort(-genuine, kind="stable")
-        self._impostor_order = np.argsort(-impostors, kind="stable")
-        falling = -genuine[self._genuine_order]
-        self._impostors = -impostors[self._impostor_order]
+        self._orders = np.argsort(-genuine, kind="stable"), np.argsort(-impostors, kind="stable")
+        falling = -genuine[self._orders[0]]
+        self._impostors = -impostors[self._orders[1]]
         self._genuine = falling
         thresholds = np.unique(falling)
         self._genuine_at = np.searchsorted(falling, thresholds, "right")
         self._impostors_at = np.searchsorted(self._impostors, thresholds, "right")
         self._impostors_above = np.searchsorted(self._impostors, thresholds, "left")
+        plain = genuine_side.weights[None], impostor_side.weights[None]
+        self._best = int(self._accuracies(*map(_running, plain, self._orders))[0].argmax())
+
+    def _accuracies(self, genuine: Floats, impostors: Floats) -> Floats:
+        """Take the accuracy at each threshold, and last where all are refused: (B, T + 1)."""
+        total = genuine[:, -1:] + impostors[:, -1:]
+        right = genuine[:, self._genuine_at] + impostors[:, -1:] - impostors[:, self._impostors_at]
+        return np.concatenate([right, impostors[:, -1:]], axis=1) / total
 
     def rates(self, genuine_weights: Floats, impostor_weights: Floats) -> Floats:
         """Take the rates of B weightings: (B, G) and (B, I) in, (B, Q) out."""
-        genuine = _running(genuine_weights, self._genuine_order)
-        impostors = _running(impostor_weights, self._impostor_order)
+        genuine = _running(genuine_weights, self._orders[0])
+        impostors = _running(impostor_weights, self._orders[1])
         empty = (genuine[:, -1] == 0) | (impostors[:, -1] == 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             tar = genuine[:, self._genuine_at] / genuine[:, -1:]
             at = impostors[:, self._impostors_at] / impostors[:, -1:]
             above = impostors[:, self._impostors_above] / impostors[:, -1:]
-            share = genuine[:, -1:] / (genuine[:, -1:] + impostors[:, -1:])
             columns = [self._tar_at(far, genuine, impostors) for far in self._fars]
             columns.append(_equal_error(tar, at, above))
             columns.append(1 - (np.diff(tar, prepend=0) * (at + above) / 2).sum(axis=1))
-            right = share * tar + (1 - share) * (1 - at)
-            columns.append(np.maximum(right.max(axis=1), 1 - share[:, 0]))
+            columns.append(self._accuracies(genuine, impostors)[:, self._best])
         rates = np.stack(columns, axis=1)
         rates[empty] = np.nan
         return rates

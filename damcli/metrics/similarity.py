@@ -11,7 +11,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.metrics.threads import WORKERS, in_threads
+from damcli.metrics.threads import in_threads
+from damcli.threads import cores
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.integer]
@@ -54,7 +55,7 @@ def pair_similarities(
     similarities = np.empty(count)
     mine = _Table(probes, count)
     theirs = mine if references is probes else _Table(references, count)
-    step = max(_LEAST_WINDOW, min(_WINDOW, -(-count // WORKERS)))
+    step = max(_LEAST_WINDOW, min(_WINDOW, -(-count // cores())))
 
     def fill(start: int) -> None:
         part = slice(start, start + step)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from damcli.threads import in_order
+
 Task = TypeVar("Task")
 
 
 def in_threads(work: Callable[[Task], None], tasks: Sequence[Task]) -> None:
     """Do all tasks, each in one thread, as many at a time as there are cores."""
     with one_blas_thread():
-        if len(tasks) == 1 or WORKERS == 1:
-            for task in tasks:
-                work(task)
-            return
-        with ThreadPoolExecutor(WORKERS) as pool:
-            for _ in pool.map(work, tasks):
-                pass
+        for _ in in_order(work, tasks):
+            pass
 
 
 class _Limit:

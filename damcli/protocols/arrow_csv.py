@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,12 @@ _BLOCK_BYTES = 16 << 20
 
 def batches_of(
     source: Any,
-    names: Sequence[str],
-    kind: Any,
+    kinds: Mapping[str, Any],
     *,
     delimiter: str,
     refuse: Callable[[Any], str],
     skip_rows: int = 0,
+    threads: bool = False,
 ) -> Iterator[Any]:
     """Yield the rows of a table as Arrow's batches, about 16 MB of text each.
 
@@ -25,8 +25,8 @@ def batches_of(
     ----------
     source
         A path, or a file of Arrow.
-    names, kind
-        Of the columns; the Arrow type that all have.
+    kinds
+        The Arrow type of each column, by name.
     delimiter
         Between cells.
     refuse
@@ -34,6 +34,8 @@ def batches_of(
         ``error``. It never sees rows that are not UTF-8, which end in an `ArrowInvalid` too.
     skip_rows
         Lines to leave out at the start.
+    threads
+        Read several batches at a time; Arrow then does not know the number of a bad row.
 
     Raises
     ------
@@ -46,19 +48,17 @@ def batches_of(
         reader = csv.open_csv(
             source,
             csv.ReadOptions(
-                column_names=names,
+                column_names=list(kinds),
                 skip_rows=skip_rows,
                 block_size=_BLOCK_BYTES,
-                use_threads=False,  # only then does Arrow know the number of a bad row
+                use_threads=threads,
             ),
             csv.ParseOptions(
                 delimiter=delimiter,
                 ignore_empty_lines=False,  # a line that is not counted shifts all below
                 invalid_row_handler=refuse,
             ),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(names, kind), strings_can_be_null=False, null_values=[]
-            ),
+            csv.ConvertOptions(column_types=dict(kinds), strings_can_be_null=False, null_values=[]),
         )
     while True:
         with _undecodable_rows_unmentioned():

@@ -9,15 +9,13 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-import numpy as np
+from typing import Any, BinaryIO
 
 from damcli.errors import InputError
-from damcli.protocols.arrow_csv import batches_of
+from damcli.protocols.csv_batches import Batch, CsvRows, coded_text
 from damcli.sources.lines import bounded
 from damcli.storage.inputs import require_file
 from damcli.storage.signatures import HEAD_BYTES, decoded, require_text, require_utf8
@@ -27,24 +25,9 @@ from damcli.storage.tables import reading
 STDIN = "-"
 _PARQUET = (".parquet", ".pq")
 _PEEK_BYTES = 1 << 20
+_PARQUET_ROWS = 1 << 19
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
 _CUT_SHORT = "was it cut short? make the file anew"
-
-
-class Batch(NamedTuple):
-    """Consecutive rows of a table, blank lines left out."""
-
-    columns: Any
-    """A `pyarrow.RecordBatch` of strings."""
-    lines: Sequence[int]
-    """The line that each row stands on, counted from 1; of Parquet, its row."""
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    def column(self, place: int) -> Any:
-        """Return a column as an Arrow array."""
-        return self.columns.column(place)
 
 
 class TextTable:
@@ -79,15 +62,26 @@ class TextTable:
             _require_file(self._path, expected)
         self.first = self._parquet_names() if self.is_parquet else self._first_line()
 
-    def batches(self, names: tuple[str, ...], *, skip_first: bool) -> Iterator[Batch]:
-        """Yield the rows with their columns as strings, named as given."""
+    def batches(
+        self, names: tuple[str, ...], *, skip_first: bool, coded: Collection[str] = ()
+    ) -> Iterator[Batch]:
+        """Yield the rows with their columns as strings, named as given; some may come coded."""
         with self._readable():
             if self.is_parquet:
-                yield from self._parquet_batches()
+                yield from self._parquet_batches(coded)
             elif self._separator == " ":
                 yield from self._spaced_batches(names, skip_first)
             else:
-                yield from self._csv_batches(names, skip_first)
+                rows = CsvRows(
+                    self._open,
+                    names,
+                    origin=self.origin,
+                    separator=self._separator,
+                    lead=self._lead,
+                    skip_first=skip_first,
+                    coded=coded,
+                )
+                yield from rows.batches()
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -155,38 +149,6 @@ class TextTable:
         cells: list[str] = next(csv.reader(io.StringIO(line), delimiter=self._separator))
         return cells
 
-    def _csv_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Batch]:
-        import pyarrow as pa
-
-        def refuse(row: Any) -> str:
-            if not row.text.strip():
-                blank.append(row.number)
-                return "skip"
-            wrong.append(row)
-            return "error"
-
-        wrong: list[Any] = []
-        blank: list[int] = []
-        skipped = self._lead + skip_first
-        try:
-            with self._open() as stream:
-                batches = batches_of(
-                    *(stream, names, pa.string()),
-                    delimiter=self._separator,
-                    refuse=refuse,
-                    skip_rows=skipped,
-                )
-                row = 0
-                for columns in batches:
-                    lines = _lines(row, len(columns), skipped + 1, blank)
-                    row += len(columns)
-                    yield _without_empty_rows(columns, lines)
-        except pa.ArrowInvalid as error:
-            if wrong:
-                raise _uneven(self.origin, wrong[0], len(names), self._lead + 1) from error
-            if "Empty CSV" not in str(error):
-                raise
-
     def _spaced_batches(self, names: tuple[str, ...], skip_first: bool) -> Iterator[Batch]:
         """Read trials, whose columns any number of spaces may separate."""
         first = self._lead + 1
@@ -220,38 +182,29 @@ class TextTable:
             self.schema = pq.read_schema(self._path)
             return [str(name) for name in self.schema.names]
 
-    def _parquet_batches(self) -> Iterator[Batch]:
+    def _parquet_batches(self, coded: Collection[str]) -> Iterator[Batch]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = pa.schema([(name, pa.string()) for name in self.first])
         row = 1
-        with pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(batch_size=1 << 18):
-                yield Batch(batch.cast(schema), range(row, row + len(batch)))
+        with pq.ParquetFile(self._path, read_dictionary=list(coded)) as file:
+            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+                texts = [
+                    _coded(column) if name in coded else column.cast(pa.string())
+                    for name, column in zip(self.first, batch.columns, strict=True)
+                ]
+                columns = pa.RecordBatch.from_arrays(texts, names=self.first)
+                yield Batch(columns, range(row, row + len(batch)))
                 row += len(batch)
 
 
-def _lines(row: int, count: int, start: int, blank: Sequence[int]) -> Sequence[int]:
-    """Give the rows from ``row`` on their lines; row 0 would be line ``start`` without blanks."""
-    if not blank:
-        return range(start + row, start + row + count)
-    # The n-th blank line has blank[n] - start - n rows before it.
-    rows_before = np.array(blank) - start - np.arange(len(blank))
-    rows = np.arange(row, row + count)
-    return list(map(int, start + rows + np.searchsorted(rows_before, rows, "right")))
+def _coded(column: Any) -> Any:
+    """Encode a column of any type; few distinct values then become text, not every cell."""
+    import pyarrow as pa
 
-
-def _without_empty_rows(columns: Any, lines: Sequence[int]) -> Batch:
-    """Leave out what Arrow makes of an empty line: a row of empty cells."""
-    import pyarrow.compute as pc
-
-    filled = pc.not_equal(columns.column(0), "")
-    for column in columns.columns[1:]:
-        filled = pc.or_(filled, pc.not_equal(column, ""))
-    if pc.all(filled).as_py():
-        return Batch(columns, lines)
-    return Batch(columns.filter(filled), [lines[at] for at in np.flatnonzero(filled).tolist()])
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    return column.cast(coded_text())
 
 
 def _string_batch(rows: list[list[str]], names: tuple[str, ...]) -> Any:
@@ -259,15 +212,6 @@ def _string_batch(rows: list[list[str]], names: tuple[str, ...]) -> Any:
 
     return pa.RecordBatch.from_arrays(
         [pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=list(names)
-    )
-
-
-def _uneven(origin: str, row: Any, width: int, first: int) -> InputError:
-    return InputError(
-        origin,
-        f"{row.actual_columns} columns ('{row.text[:60]}'); expected {width}, as in row {first}",
-        row=row.number,
-        hint="quote ids that hold commas",
     )
 
 

@@ -89,7 +89,8 @@ class IjbPairs:
         require_file(self._path, _EXPECTED.removeprefix("expected "))
         require_text_file(self._path, _EXPECTED.removeprefix("expected "))
         try:
-            yield from batches_of(str(self._path), _COLUMNS, pa.int64(), delimiter=" ", refuse=note)
+            kinds = dict.fromkeys(_COLUMNS, pa.int64())
+            yield from batches_of(str(self._path), kinds, delimiter=" ", refuse=note)
         except (pa.ArrowException, OSError) as error:
             require_utf8_file(self._path)
             if uneven:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.protocols.batches import Batch, TextTable
+from damcli.protocols.batches import TextTable
 from damcli.protocols.columns import LABELS, Layout, bad_label, layout_of, refuse_fractions
+from damcli.protocols.csv_batches import Batch
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ class PairList:
             neither 1 nor 0; or there is no row at all.
         """
         layout, empty = self._layout, True
-        for batch in self._table.batches(layout.names, skip_first=layout.header):
+        places = (layout.probe, layout.reference, layout.label)
+        coded = {layout.names[place] for place in places if place is not None}
+        for batch in self._table.batches(layout.names, skip_first=layout.header, coded=coded):
             if len(batch):
                 empty = False
                 yield _chunk(batch, layout, self.origin)
@@ -151,9 +154,11 @@ def _chunk(batch: Batch, layout: Layout, origin: str) -> PairChunk:
 
 def coded(column: Any) -> Coded:
     """Encode an Arrow column of strings; nulls become empty strings."""
+    import pyarrow as pa
+
     if column.null_count:
-        column = column.fill_null("")
-    encoded = column.dictionary_encode()
+        column = column.cast(pa.string()).fill_null("")
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return Coded(
         encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
         encoded.dictionary.to_numpy(zero_copy_only=False),
@@ -162,10 +167,9 @@ def coded(column: Any) -> Coded:
 
 def _ids(batch: Batch, place: int, origin: str) -> Coded:
     ids = coded(batch.column(place))
-    empty = np.flatnonzero(ids.names == "")
-    if len(empty):
-        at = int(np.flatnonzero(ids.codes == empty[0])[0])
-        raise InputError(origin, "an empty id; expected two ids", row=batch.lines[at])
+    empty = ids.names == ""
+    if empty.any() and len(at := np.flatnonzero(empty[ids.codes])):
+        raise InputError(origin, "an empty id; expected two ids", row=batch.lines[int(at[0])])
     return ids
 
 

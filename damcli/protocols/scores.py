@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError
-from damcli.protocols.batches import Batch, TextTable
+from damcli.protocols.batches import TextTable
 from damcli.protocols.columns import (
     FOLD_NAMES,
     LABEL_NAMES,
@@ -17,6 +17,7 @@ from damcli.protocols.columns import (
     REFERENCE_NAMES,
     check_distinct,
 )
+from damcli.protocols.csv_batches import Batch
 from damcli.protocols.groups import listed_columns, no_such_column
 from damcli.protocols.pairs import Coded, coded, labels_of
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,16 @@ from damcli.scoring.scorer import Scorer
 from damcli.scoring.table import ScoredChunk
 from damcli.storage.embeddings import Embeddings, Names, Rows, subject_codes
 
+T = TypeVar("T")
 _PROBE_ROWS = 512
 _REFERENCE_ROWS = 4096
+
+
+class Block(NamedTuple):
+    """Consecutive probes, and consecutive references to pair them with."""
+
+    rows: slice
+    columns: slice
 
 
 class AllPairs:
@@ -82,22 +91,29 @@ class AllPairs:
         across[:, 1] -= len(self.probes)
         return np.asarray(across[self._same_id_rows[across[:, 0]] != across[:, 1]])
 
-    def blocks(self) -> Iterator[tuple[slice, slice, NDArray[np.bool_]]]:
-        """Yield blocks of probes and references, and which of their pairs count."""
+    def blocks(self) -> Iterator[Block]:
+        """Yield blocks of probes and references, of which some pairs count."""
         references = len(self.references)
         for start in range(0, len(self.probes), _PROBE_ROWS):
             rows = slice(start, min(start + _PROBE_ROWS, len(self.probes)))
             first = start if self.within else 0
             for column in range(first, references, _REFERENCE_ROWS):
                 columns = slice(column, min(column + _REFERENCE_ROWS, references))
-                yield rows, columns, self._counted(rows, columns)
+                yield Block(rows, columns)
 
-    def _counted(self, rows: slice, columns: slice) -> NDArray[np.bool_]:
+    def counted(self, block: Block) -> NDArray[np.bool_]:
+        """Tell which pairs of a block count, (probes, references)."""
+        rows, columns = block
         probe = np.arange(rows.start, rows.stop)[:, None]
         reference = np.arange(columns.start, columns.stop)[None, :]
         if self.within:
             return np.asarray(reference > probe)
         return np.asarray(reference != self._same_id_rows[rows, None])
+
+    def impostors_among(self, block: Block) -> NDArray[np.bool_]:
+        """Tell which pairs of a block are impostor pairs, (probes, references)."""
+        codes = self.probe_codes[block.rows, None], self.reference_codes[None, block.columns]
+        return np.asarray(self.counted(block) & (codes[0] != codes[1]))
 
 
 def _subjects(side: Embeddings) -> Names:
@@ -127,19 +143,19 @@ class AllPairScores(LocalPasses):
         self.metrics = scorer.metrics
         self.origin = pairs.probes.origin
         self.subject_count = pairs.subject_count
-        self._groups = groups
+        self.groups = groups
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
         """The columns that tell pairs apart."""
-        return tuple(numbers.grouping for numbers in self._groups.numbers)
+        return tuple(numbers.grouping for numbers in self.groups.numbers)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def scored_by(self, scorer: Scorer) -> AllPairScores:
         """Score the same pairs by something else."""
-        return AllPairScores(self.pairs, scorer, self._groups)
+        return AllPairScores(self.pairs, scorer, self.groups)
 
     @property
     def genuine_count(self) -> int:
@@ -158,12 +174,17 @@ class AllPairScores(LocalPasses):
 
     def impostors(self) -> Iterator[MatchChunk]:
         """Yield the impostor pairs, a block of the score matrix at a time."""
-        for rows, columns, taken in self.pairs.blocks():
-            differ = self.pairs.probe_codes[rows, None] != self.pairs.reference_codes[None, columns]
-            probe, reference = np.nonzero(taken & differ)
-            if len(probe):
-                scores = [block[probe, reference] for block in self.scorer.block(rows, columns)]
-                yield self._chunk(np.array(scores), probe + rows.start, reference + columns.start)
+        for block in self.pairs.blocks():
+            chunk = self.impostors_of(block)
+            if chunk.scores.shape[1]:
+                yield chunk
+
+    def impostors_of(self, block: Block) -> MatchChunk:
+        """Score the impostor pairs of a block."""
+        rows, columns = block
+        wanted = self.pairs.impostors_among(block)
+        scores, probe, reference = _picked(self.scorer.block(rows, columns), wanted)
+        return self._chunk(np.array(scores), probe + rows.start, reference + columns.start)
 
     def _chunk(self, scores: NDArray[np.float64], probe: Rows, reference: Rows) -> MatchChunk:
         return MatchChunk(
@@ -171,31 +192,53 @@ class AllPairScores(LocalPasses):
             self.pairs.probe_codes[probe].astype(np.int32),
             self.pairs.reference_codes[reference].astype(np.int32),
             np.full(scores.shape[1], UNKNOWN, dtype=np.int32),
-            self._groups.codes(probe, reference),
+            self.groups.codes(probe, reference),
         )
 
     def matches(self) -> AllPairScores:
         """Return what evaluation reads."""
         return self
 
+    def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
+        """Yield what ``form`` makes of each chunk of `chunks`, in their order."""
+        return map(form, self.chunks())
+
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield all pairs with their labels, for writing."""
-        for rows, columns, taken in self.pairs.blocks():
-            probe, reference = np.nonzero(taken)
-            if not len(probe):
-                continue
-            scores = [block[probe, reference] for block in self.scorer.block(rows, columns)]
-            probe_rows, reference_rows = probe + rows.start, reference + columns.start
-            same = self.pairs.probe_codes[probe_rows] == self.pairs.reference_codes[reference_rows]
-            yield ScoredChunk(
-                probe_rows,
-                reference_rows,
-                same.astype(np.int8),
-                None,
-                self._groups.cells(probe_rows, reference_rows),
-                scores,
-                self.scorer.columns,
-            )
+        for block in self.pairs.blocks():
+            chunk = self.chunk_of(block)
+            if len(chunk.probe_rows):
+                yield chunk
+
+    def chunk_of(self, block: Block) -> ScoredChunk:
+        """Score the pairs of a block, for writing."""
+        rows, columns = block
+        wanted = self.pairs.counted(block)
+        scores, probe, reference = _picked(self.scorer.block(rows, columns), wanted)
+        probe_rows, reference_rows = probe + rows.start, reference + columns.start
+        same = self.pairs.probe_codes[probe_rows] == self.pairs.reference_codes[reference_rows]
+        return ScoredChunk(
+            probe_rows,
+            reference_rows,
+            same.astype(np.int8),
+            None,
+            self.groups.cells(probe_rows, reference_rows),
+            scores,
+            self.scorer.columns,
+        )
+
+
+def _picked(
+    blocks: list[NDArray[np.float64]], wanted: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.float64]], Rows, Rows]:
+    """Return the wanted scores of each block, and their places there."""
+    if not wanted.all():
+        probe, reference = np.nonzero(wanted)
+        return [block[probe, reference] for block in blocks], probe, reference
+    # Most blocks are wanted whole, and need no search.
+    probes, references = wanted.shape
+    probe = np.repeat(np.arange(probes), references)
+    return [block.ravel() for block in blocks], probe, np.tile(np.arange(references), probes)
 
 
 def all_pairs(embeddings: Embeddings, gallery: Embeddings | None = None) -> AllPairs:

@@ -17,6 +17,7 @@ from damcli.scoring.rivals import RivalTaker, column_of
 from damcli.scoring.score import CHUNK_PAIRS, ListedScores, Progress, scored
 from damcli.scoring.scorer import Rival, Scorer
 from damcli.scoring.sides import Sides
+from damcli.scoring.workers import HERE, Workers
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings
@@ -47,6 +48,7 @@ def compare(
     chunk_pairs: int = CHUNK_PAIRS,
     reading: Progress | None = None,
     searching: Progress | None = None,
+    workers: Workers = HERE,
 ) -> ListedScores | AllPairScores:
     """Score pairs by cosine, by DAM, and by what else takes neighbours into account.
 
@@ -79,7 +81,7 @@ def compare(
         How often it does, >= 1.
     calibration
         Adds the log-likelihood ratio that was fitted with one of the sets, or with the lidr.
-    skip_missing, allow_overlap, allow_mixed_models, chunk_pairs, reading, searching
+    skip_missing, allow_overlap, allow_mixed_models, chunk_pairs, reading, searching, workers
         As for `damcli.score`.
 
     Returns
@@ -127,11 +129,12 @@ def compare(
 
     return scored(
         pairs,
-        Sides(embeddings, embeddings if gallery is None else gallery),
+        workers.sides(embeddings, embeddings if gallery is None else gallery),
         scorer,
         skip_missing=skip_missing,
         chunk_pairs=chunk_pairs,
         reading=reading,
+        workers=workers,
     )
 
 

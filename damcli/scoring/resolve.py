@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.protocols.pairs import Coded, PairChunk, PairSource
+from damcli.storage.ahead import ahead
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.storage.spool import Spool
 from damcli.storage.text_spool import TextSpool
@@ -151,7 +152,7 @@ def resolve(
         An id is unknown, or none is known.
     """
     resolved = ResolvedPairs(pairs.origin, pairs.labelled, pairs.has_folds, pairs.group_names)
-    for chunk in pairs.chunks():
+    for chunk in ahead(pairs.chunks()):
         probe_rows = probes.rows_of(chunk.probes.names)[chunk.probes.codes]
         reference_rows = references.rows_of(chunk.references.names)[chunk.references.codes]
         missing = _missing(chunk, probe_rows, reference_rows)

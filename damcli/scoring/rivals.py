@@ -22,6 +22,7 @@ from damcli.scoring.scorer import Floats, PairTerms, Rival
 from damcli.scoring.sides import Sides
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings, Vectors
+from damcli.storage.unit import on_grid
 
 
 def _rival(metric: str, name: str, of: Callable[..., Floats], *more: Any) -> Rival:
@@ -85,26 +86,19 @@ class RivalTaker:
         self, source: LidSource, name: str, calibration: Calibration | None = None
     ) -> Iterator[Rival]:
         """Yield the scores that a source of LIDs makes possible; its name is put after theirs."""
-        lids = self.sides.each(partial(self._log_lid, source))
+        if isinstance(source, AnchorLid) and not self.allow_overlap:
+            self.sides.check(partial(check_disjoint, anchors=source.anchors))
+        lids = self.sides.each(source.log_lid, self.progress, source)
         yield from _dam(source, lids, name)
         if calibration is not None:
             yield _calibrated(calibration, source, lids, name)
         if isinstance(source, AnchorLid):
             yield from self._cohort(source, name)
 
-    def _log_lid(self, source: LidSource, used: Embeddings) -> Floats:
-        if isinstance(source, AnchorLid) and not self.allow_overlap:
-            check_disjoint(used, source.anchors)
-        return source.log_lid(used, progress=self.progress)
-
     def _cohort(self, source: AnchorLid, name: str) -> Iterator[Rival]:
-        def statistics(used: Embeddings) -> Floats:
-            found = cohort_statistics(
-                used, source.anchors, k=source.k, top=self.cohort_size, progress=self.progress
-            )
-            return np.stack(found, axis=1)
-
-        probe, reference = (CohortStatistics(*side.T) for side in self.sides.each(statistics))
+        statistics = partial(_statistics, source, self.cohort_size)
+        both_sides = self.sides.each(statistics, self.progress, source)
+        probe, reference = (CohortStatistics(*side.T) for side in both_sides)
         yield _rival(
             "CSLS", name, _unpacked(csls), (probe.nearest_mean,), (reference.nearest_mean,)
         )
@@ -119,22 +113,37 @@ class RivalTaker:
             (probe.top_mean, probe.top_deviation),
             (reference.top_mean, reference.top_deviation),
         )
-        vectors = self.sides.each(partial(self._subtracted, source))
+        subtracted = partial(_subtracted, source, self.beta, self.nes_steps)
+        vectors = self.sides.each(subtracted, self.progress, source)
         yield _rival("NES", name, _unpacked(lambda cosine: cosine), (), (), vectors)
 
-    def _subtracted(self, source: AnchorLid, used: Embeddings) -> Vectors:
-        """Take the nearest anchors away from each embedding, again and again."""
-        for _ in range(self.nes_steps):
-            negatives = mean_nearest(used, source.anchors, source.k, progress=self.progress)
-            vectors = subtract_negatives(used.vectors, negatives, self.beta)
-            gone = np.flatnonzero(np.isnan(vectors[:, 0]))
-            if len(gone):
-                raise InputError(
-                    used.origin,
-                    f"negative embedding subtraction leaves nothing of '{used.ids[gone[0]]}' at "
-                    f"beta = {self.beta:g}; expected a vector that differs from its nearest "
-                    "anchors",
-                    hint="choose a smaller beta",
-                )
-            used = replace(used, vectors=vectors.astype(np.float32))
-        return used.vectors
+
+def _statistics(
+    source: AnchorLid, top: int, used: Embeddings, *, progress: Progress | None = None
+) -> Floats:
+    found = cohort_statistics(used, source.anchors, k=source.k, top=top, progress=progress)
+    return np.stack(found, axis=1)
+
+
+def _subtracted(
+    source: AnchorLid,
+    beta: float,
+    steps: int,
+    used: Embeddings,
+    *,
+    progress: Progress | None = None,
+) -> Vectors:
+    """Take the nearest anchors away from each embedding, again and again."""
+    for _ in range(steps):
+        negatives = mean_nearest(used, source.anchors, source.k, progress=progress)
+        vectors = subtract_negatives(used.vectors, negatives, beta)
+        gone = np.flatnonzero(np.isnan(vectors[:, 0]))
+        if len(gone):
+            raise InputError(
+                used.origin,
+                f"negative embedding subtraction leaves nothing of '{used.ids[gone[0]]}' at "
+                f"beta = {beta:g}; expected a vector that differs from its nearest anchors",
+                hint="choose a smaller beta",
+            )
+        used = replace(used, vectors=on_grid(vectors))
+    return used.vectors

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import get_args
+from dataclasses import replace
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import InputError, UserError
 from damcli.lid.pooled import LidOf, lid_of
-from damcli.lid.source import AnchorLid, LidSource
 from damcli.metrics.dam import Combination
 from damcli.protocols.pairs import PairSource
 from damcli.scoring.all_pairs import AllPairs, AllPairScores
 from damcli.scoring.calibrated import check_calibration, llr_metric
-from damcli.scoring.compatibility import check_disjoint, check_same_space
+from damcli.scoring.compatibility import check_same_space
 from damcli.scoring.groups import PairGroups
-from damcli.scoring.matches import MatchSpool, require_both_classes
+from damcli.scoring.lids import LidTaker
+from damcli.scoring.matches import Matches, MatchSpool, require_both_classes
 from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.scoring.used import used_rows, used_subject_codes
+from damcli.scoring.workers import HERE, Workers
+from damcli.storage.ahead import ahead
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.lidr import Lidr
+from damcli.threads import in_order
 
-CHUNK_PAIRS = 1 << 18
+CHUNK_PAIRS = 1 << 19
 Progress = Callable[[int], None]
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class ListedScores:
@@ -41,9 +44,9 @@ class ListedScores:
     def __init__(
         self, pairs: ResolvedPairs, scorer: Scorer, chunk_pairs: int, groups: PairGroups
     ) -> None:
-        self._pairs = pairs
-        self._groups = groups
-        self._chunk_pairs = chunk_pairs
+        self.pairs = pairs
+        self.groups = groups
+        self.chunk_pairs = chunk_pairs
         self.scorer = scorer
         self.metrics = scorer.metrics
         self.labelled = pairs.labelled
@@ -56,26 +59,30 @@ class ListedScores:
         )
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len(self.pairs)
 
     @property
     def genuine_count(self) -> int:
         """How many pairs are labelled genuine."""
-        return self._pairs.genuine_count
+        return self.pairs.genuine_count
 
     @property
     def missing(self) -> list[Missing]:
         """The pairs left out because an id has no embedding."""
-        return self._pairs.missing
+        return self.pairs.missing
 
     def scored_by(self, scorer: Scorer) -> ListedScores:
         """Score the same pairs by something else."""
-        return ListedScores(self._pairs, scorer, self._chunk_pairs, self._groups)
+        return ListedScores(self.pairs, scorer, self.chunk_pairs, self.groups)
+
+    def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
+        """Yield what ``form`` makes of each chunk, in the order of the list."""
+        return in_order(form, ahead(self.chunks()))
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
-        for rows in self._pairs.chunks(self._chunk_pairs):
-            folds = None if rows.folds is None else self._pairs.fold_names[rows.folds]
+        for rows in self.pairs.chunks(self.chunk_pairs):
+            folds = None if rows.folds is None else self.pairs.fold_names[rows.folds]
             scores = self.scorer.pairs(rows.probe_rows, rows.reference_rows)
             groups = {name: rows.groups[name] for name in rows.groups if name not in self.replaced}
             yield ScoredChunk(
@@ -83,13 +90,17 @@ class ListedScores:
                 rows.reference_rows,
                 rows.labels,
                 folds,
-                groups | self._groups.cells(rows.probe_rows, rows.reference_rows),
+                groups | self.groups.cells(rows.probe_rows, rows.reference_rows),
                 scores,
                 self.scorer.columns,
             )
 
-    def matches(self, on_chunk: Callable[[ScoredChunk], None] | None = None) -> MatchSpool:
-        """Score all pairs for evaluation, handing each chunk to ``on_chunk`` on the way.
+    def matches(
+        self,
+        form: Callable[[ScoredChunk], T] | None = None,
+        on_part: Callable[[T], None] | None = None,
+    ) -> Matches:
+        """Score all pairs for evaluation; what ``form`` makes of chunks goes to ``on_part``.
 
         Raises
         ------
@@ -97,19 +108,23 @@ class ListedScores:
             The pairs carry no labels.
         """
         if not self.labelled:
-            raise InputError(self._pairs.origin, "carries no labels, so it cannot be evaluated")
+            raise InputError(self.pairs.origin, "carries no labels, so it cannot be evaluated")
         probes, references = self.scorer.probes, self.scorer.references
         known = probes.subjects is not None and references.subjects is not None
-        codes = used_subject_codes(self._pairs, probes, references) if known else None
-        folds = {name: number for number, name in enumerate(sorted(self._pairs.fold_names))}
+        codes = used_subject_codes(self.pairs, probes, references) if known else None
+        folds = {name: number for number, name in enumerate(sorted(self.pairs.fold_names))}
         spool = MatchSpool(
             self.metrics,
             subject_count=codes[2] if codes else 0,
-            has_folds=self._pairs.has_folds,
-            origin=self._pairs.origin,
-            groups=self._groups.numbers,
+            has_folds=self.pairs.has_folds,
+            origin=self.pairs.origin,
+            groups=self.groups.numbers,
         )
-        for chunk in self.chunks():
+
+        def formed(chunk: ScoredChunk) -> tuple[ScoredChunk, T | None]:
+            return chunk, None if form is None else form(chunk)
+
+        for chunk, part in in_order(formed, ahead(self.chunks())):
             assert chunk.labels is not None
             spool.append(
                 chunk.labels,
@@ -117,10 +132,10 @@ class ListedScores:
                 codes[0][chunk.probe_rows] if codes else None,
                 codes[1][chunk.reference_rows] if codes else None,
                 None if chunk.folds is None else np.array([folds[name] for name in chunk.folds]),
-                self._groups.codes(chunk.probe_rows, chunk.reference_rows, chunk.groups),
+                self.groups.codes(chunk.probe_rows, chunk.reference_rows, chunk.groups),
             )
-            if on_chunk is not None:
-                on_chunk(chunk)
+            if part is not None and on_part is not None:
+                on_part(part)
         return spool
 
 
@@ -145,6 +160,7 @@ def score(
     chunk_pairs: int = CHUNK_PAIRS,
     reading: Progress | None = None,
     searching: Progress | None = None,
+    workers: Workers = HERE,
 ) -> ListedScores | AllPairScores:
     """Score pairs by cosine and, with anchors or a lidr, by DAM (Eq. 3).
 
@@ -185,6 +201,9 @@ def score(
         How many pairs are held in memory at a time.
     reading, searching
         Called with the pairs read and the embeddings searched since the last call.
+    workers
+        Who takes the LIDs and scores the pairs: this process, or those of a
+        `damcli.cluster.open_cluster`.
 
     Returns
     -------
@@ -220,15 +239,16 @@ def score(
             calibration, source, combine, embeddings, allow_mixed_models=allow_mixed_models
         )
         metrics = (llr_metric(calibration), *metrics)
-    lids = _LidTaker(source, form, metrics, allow_overlap, searching)
+    lids = LidTaker(source, form, metrics, allow_overlap, searching)
     return scored(
         pairs,
-        Sides(embeddings, references),
+        workers.sides(embeddings, references),
         lids.scorer,
         groups=groups,
         skip_missing=skip_missing,
         chunk_pairs=chunk_pairs,
         reading=reading,
+        workers=workers,
     )
 
 
@@ -241,6 +261,7 @@ def scored(
     skip_missing: bool = False,
     chunk_pairs: int = CHUNK_PAIRS,
     reading: Progress | None = None,
+    workers: Workers = HERE,
 ) -> ListedScores | AllPairScores:
     """Find the pairs' rows and score them by what ``scorer`` makes of those rows.
 
@@ -261,34 +282,11 @@ def scored(
     if isinstance(pairs, AllPairs):
         genuine = len(pairs.genuine)
         require_both_classes(genuine, len(pairs) - genuine, probes.origin)
-        return AllPairScores(pairs, scorer(sides), told_apart)
+        return workers.all_pairs(AllPairScores(pairs, scorer(sides), told_apart))
     resolved = resolve(pairs, probes, references, skip_missing=skip_missing, progress=reading)
     if resolved.labelled:
         genuine = resolved.genuine_count
         require_both_classes(genuine, len(resolved) - genuine, resolved.origin)
     used = used_rows(resolved, probes, references)
-    made = scorer(Sides(probes, references, *used))
-    return ListedScores(resolved, made, chunk_pairs, told_apart)
-
-
-@dataclass(frozen=True)
-class _LidTaker:
-    """Takes the LIDs of those embeddings that are scored."""
-
-    source: LidSource | None
-    form: DamForm
-    more_metrics: tuple[Metric, ...]
-    allow_overlap: bool
-    progress: Progress | None
-
-    def scorer(self, sides: Sides) -> Scorer:
-        if self.source is None:
-            return Scorer(sides.probes, sides.references)
-        metrics = (self.form.metric(self.source.metric), *self.more_metrics)
-        lids = sides.each(partial(self._log_lid, self.source))
-        return Scorer(sides.probes, sides.references, *lids, self.form, metrics)
-
-    def _log_lid(self, source: LidSource, used: Embeddings) -> Floats:
-        if isinstance(source, AnchorLid) and not self.allow_overlap:
-            check_disjoint(used, source.anchors)
-        return source.log_lid(used, progress=self.progress)
+    made = scorer(replace(sides, probe_rows=used[0], reference_rows=used[1]))
+    return workers.listed(ListedScores(resolved, made, chunk_pairs, told_apart))

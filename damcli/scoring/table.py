@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from damcli.errors import OutputError
+from damcli.storage.ahead import Behind
 from damcli.storage.atomic import atomic_output
 from damcli.storage.embeddings import Embeddings, Rows
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _PARQUET = (".parquet", ".pq")
-Columns = Mapping[str, NDArray[Any]]
+Columns = Mapping[str, Any]
 
 
 class ScoredChunk(NamedTuple):
@@ -67,15 +69,16 @@ def replaced_columns(
 
 def columns_of(
     chunk: ScoredChunk, probes: Embeddings, references: Embeddings, accept: Accept | None = None
-) -> dict[str, NDArray[Any]]:
-    """Lay a chunk out as the columns of the scores file."""
+) -> dict[str, Any]:
+    """Lay a chunk out as the columns of the scores file: Arrow texts and numpy numbers."""
+    mine, theirs = chunk.probe_rows, chunk.reference_rows
     columns: dict[str, Any] = {
-        "probe_id": probes.ids[chunk.probe_rows],
-        "reference_id": references.ids[chunk.reference_rows],
+        "probe_id": probes.id_texts.take(mine),
+        "reference_id": references.id_texts.take(theirs),
     }
     if probes.subjects is not None and references.subjects is not None:
-        columns["probe_subject"] = probes.subjects[chunk.probe_rows]
-        columns["reference_subject"] = references.subjects[chunk.reference_rows]
+        columns["probe_subject"] = probes.subject_texts.take(mine)
+        columns["reference_subject"] = references.subject_texts.take(theirs)
     if chunk.labels is not None:
         columns["label"] = chunk.labels
     if chunk.folds is not None:
@@ -88,35 +91,19 @@ def columns_of(
 
 
 @contextmanager
-def score_file(
-    target: Path | BinaryIO,
-    probes: Embeddings,
-    references: Embeddings,
-    *,
-    force: bool = False,
-    about: Mapping[str, str] | None = None,
-    accept: Accept | None = None,
-) -> Iterator[Callable[[ScoredChunk], None]]:
-    """Open a scores file and give the function that appends a chunk to it.
-
-    Parameters
-    ----------
-    target, force, about
-        See `table_file`.
-    probes, references
-        Whose ids and subjects are written.
-    accept
-        What to decide by; None for scores alone.
-    """
-    with table_file(target, force=force, about=about) as write:
-        yield lambda chunk: write(columns_of(chunk, probes, references, accept))
-
-
-@contextmanager
 def table_file(
     target: Path | BinaryIO, *, force: bool = False, about: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[Columns], None]]:
-    """Open a table and give the function that appends columns to it.
+    """Open a table and give the function that appends columns to it; see `score_file`."""
+    with score_file(target, force=force, about=about) as append:
+        yield lambda columns: append(as_table(columns))
+
+
+@contextmanager
+def score_file(
+    target: Path | BinaryIO, *, force: bool = False, about: Mapping[str, str] | None = None
+) -> Iterator[Callable[[Any], None]]:
+    """Open a table and give the function that appends a `pyarrow.Table`, or `CsvRows`, to it.
 
     Parameters
     ----------
@@ -139,11 +126,53 @@ def table_file(
         atomic_output(target, force=force) if isinstance(target, Path) else nullcontext(target)
     )
     with opened as sink:
-        writer = _Writer(sink, about or {})
+        writer, behind = _Writer(sink, about or {}), Behind()
         try:
-            yield writer.write
+            yield partial(behind.do, writer.append)
+            behind.finish()
         finally:
+            behind.stop()
             writer.close()
+
+
+class CsvRows(NamedTuple):
+    """Rows of a table as CSV, without its header."""
+
+    schema: Any
+    rows: bytes
+
+
+def as_table(columns: Columns) -> Any:
+    """Return columns as a `pyarrow.Table`."""
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            name: column if isinstance(column, pa.Array) else pa.array(column)
+            for name, column in columns.items()
+        }
+    )
+
+
+def as_csv(table: Any) -> CsvRows:
+    """Turn a table into the rows that a CSV file of it has."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    rows = pa.BufferOutputStream()
+    arrow_csv.write_csv(table, rows, _csv_options())
+    return CsvRows(table.schema, rows.getvalue().to_pybytes())
+
+
+def _csv_options() -> Any:
+    import pyarrow.csv as arrow_csv
+
+    return arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+def is_parquet(target: Path) -> bool:
+    """Tell by the suffix whether a table is written as Parquet."""
+    return target.suffix.lower() in _PARQUET
 
 
 def check_suffix(target: Path) -> None:
@@ -166,21 +195,29 @@ class _Writer:
         self._writer: Any = None
         self._stream: Any = None
 
-    def write(self, columns: Columns) -> None:
-        import pyarrow as pa
-
-        batch = pa.table({name: pa.array(column) for name, column in columns.items()})
+    def append(self, table: Any) -> None:
+        """Add a `pyarrow.Table`, or rows that `as_csv` made of one."""
         if self._writer is None:
-            self._open(batch.schema)
-        self._writer.write_table(batch)
+            self._open(table.schema)
+        if isinstance(table, CsvRows):
+            self._stream.write(table.rows)
+        else:
+            self._writer.write_table(table)
 
     def _open(self, schema: Any) -> None:
         import pyarrow as pa
         import pyarrow.csv as arrow_csv
         import pyarrow.parquet as pq
 
-        if isinstance(self._sink, Path) and self._sink.suffix.lower() in _PARQUET:
-            self._writer = pq.ParquetWriter(self._sink, schema.with_metadata(dict(self._about)))
+        if isinstance(self._sink, Path) and is_parquet(self._sink):
+            # Scores hardly repeat: to look for what they share only takes time.
+            scores = {field.name for field in schema if pa.types.is_floating(field.type)}
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                schema.with_metadata(dict(self._about)),
+                use_dictionary=[name for name in schema.names if name not in scores],
+                compression={n: "none" if n in scores else "snappy" for n in schema.names},
+            )
             return
         if isinstance(self._sink, Path):
             compression = _COMPRESSIONS.get(self._sink.suffix.lower())
@@ -188,8 +225,7 @@ class _Writer:
         else:
             self._stream = pa.PythonFile(self._sink, mode="w")
         self._stream.write(_header(schema.names))
-        options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
-        self._writer = arrow_csv.CSVWriter(self._stream, schema, write_options=options)
+        self._writer = arrow_csv.CSVWriter(self._stream, schema, write_options=_csv_options())
 
     def close(self) -> None:
         if self._writer is not None:

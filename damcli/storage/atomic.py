@@ -7,11 +7,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from damcli.errors import OutputError
 from damcli.storage.inputs import real_path
+from damcli.storage.locks import hold
 
 PRIVATE = 0o600
 """Read and written by their owner alone: files that hold embeddings."""
@@ -40,27 +41,70 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
     Raises
     ------
     OutputError
-        The target exists, its folder cannot be written, or the disk is full. The
-        target is then as it was, and nothing is left beside it.
+        The target exists, or appears meanwhile, its folder cannot be written, or the disk is
+        full. The target is then as it was, and nothing is left beside it.
     """
     check_writable(target, force=force)
     target = real_path(target)  # a link stays, and what it leads to is replaced
     # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
-    draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-40:]}")
+    ending = target.name[-40:]
     try:
+        _sweep(target.parent, ending)
         mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
-        if private:
-            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
-        yield draft
-        if mode is not None:
-            draft.chmod(mode)
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(target)
+        with _held_draft(target.parent, ending, PRIVATE if private else 0o666) as draft:
+            yield draft
+            if mode is not None:
+                draft.chmod(mode)
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            _appear(draft, target, force)
     except OSError as error:
         raise _explain(target, error) from error
+
+
+@contextmanager
+def _held_draft(folder: Path, ending: str, mode: int) -> Iterator[Path]:
+    """Make a draft, held as long as this process works on it, and removed at the end."""
+    draft = folder / f".{os.urandom(4).hex()}.{ending}"
+    held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with suppress(BlockingIOError):
+            hold(held)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
+        os.close(held)
+
+
+def _sweep(folder: Path, ending: str) -> None:
+    """Remove the drafts that a killed process left of the same output: nobody holds them."""
+    drafts = re.compile(r"\.[0-9a-f]{8}\." + re.escape(ending))
+    for left in folder.iterdir():
+        if drafts.fullmatch(left.name) and left.is_file() and not left.is_symlink():
+            with suppress(OSError):
+                held = os.open(left, os.O_RDONLY)
+                try:
+                    if hold(held):
+                        left.unlink()
+                finally:
+                    os.close(held)
+
+
+def _appear(draft: Path, target: Path, force: bool) -> None:
+    """Give the draft its name; without force only where nothing has it by now."""
+    if force:
+        draft.replace(target)
+        return
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise OutputError(
+            f"{target}: made by another process in the meantime; it stays as it is",
+            hint="choose another name, or replace it with --force",
+        ) from None
+    except OSError:  # a file system without hard links
+        _check(target, force)
+        draft.replace(target)
 
 
 def check_writable(target: Path, *, force: bool) -> None:

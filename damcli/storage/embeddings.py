@@ -154,6 +154,20 @@ class Embeddings:
         """Find the row of each id, int64; -1 for one that is not there."""
         return np.asarray(self._index.get_indexer(ids), dtype=np.int64)
 
+    @cached_property
+    def id_texts(self) -> Any:
+        """The ids as an Arrow array, of which any number are taken at once."""
+        import pyarrow as pa
+
+        return pa.array(self.ids, pa.string())
+
+    @cached_property
+    def subject_texts(self) -> Any:
+        """The subjects as an Arrow array."""
+        import pyarrow as pa
+
+        return pa.array(self.subjects, pa.string())
+
     def take(self, rows: Rows | slice) -> Embeddings:
         """Return the named rows, in that order."""
         return Embeddings(

@@ -21,6 +21,7 @@ from damcli.storage.embeddings import (
     Rows,
     check_unique,
 )
+from damcli.storage.locks import open_for_reading
 from damcli.storage.memory import require_memory
 from damcli.storage.tables import (
     ID_NAMES,
@@ -47,7 +48,7 @@ _OWN_ATTRIBUTES = ("format", "format_version")
 def read_hdf5(path: Path) -> RawTable:
     """Read either layout; the vectors stay on disk."""
     try:
-        file = h5py.File(path, "r")
+        file = open_for_reading(path)
     except OSError as error:
         raise explain_damage(path, error) from error
     try:

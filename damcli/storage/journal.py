@@ -21,6 +21,7 @@ from typing import IO, Any, NamedTuple, Self
 
 from damcli.errors import InputError, OutputError, UserError
 from damcli.storage.atomic import PRIVATE, is_disk_full
+from damcli.storage.locks import hold
 
 _PREFIX = struct.Struct("<II")
 _SYNC_SECONDS = 1.0
@@ -190,15 +191,10 @@ def lock(file: IO[bytes] | int, path: Path) -> None:
     UserError
         Another process holds it.
     """
-    with suppress(ImportError):  # Windows has other locks
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{path}: another process is writing it; expected no other run of this output",
-                hint="wait for that run, or stop it",
-            ) from None
-        except OSError:
-            return  # a file system without locks
+    try:
+        hold(file)
+    except BlockingIOError:
+        raise UserError(
+            f"{path}: another process is writing it; expected no other run of this output",
+            hint="wait for that run, or stop it",
+        ) from None

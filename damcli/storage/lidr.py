@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from damcli.storage.hdf5 import (
     storable,
 )
 from damcli.storage.inputs import require_file
+from damcli.storage.locks import open_for_reading
 from damcli.storage.tables import reading
 
 Target = Literal["g", "log-g"]
@@ -152,7 +152,7 @@ def read_lidr(path: Path | str) -> Lidr:
     path, origin = Path(path), str(path)
     require_file(path, "a lidr")
     try:
-        file = h5py.File(path, "r")
+        file = open_for_reading(path)
     except OSError as error:
         raise explain_damage(path, error) from error
     with file, reading(origin, "a damaged HDF5 file", hint="copy or make it anew"):
@@ -162,7 +162,7 @@ def read_lidr(path: Path | str) -> Lidr:
 def is_lidr(path: Path) -> bool:
     """Whether the file says that it holds a regressor."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_for_reading(path) as file:
             return bool(plain(file.attrs.get("format")) == LIDR)
     except OSError:
         return False

@@ -75,6 +75,11 @@ def _on_grid(wide: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray
     return np.asarray(np.rint(wide / np.where(made, 1, lengths)[:, None] / _GRID) * _GRID)
 
 
+def on_grid(unit: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round rows of length 1 so that their float64 dot products are exact."""
+    return (np.rint(unit / _GRID) * _GRID).astype(np.float32)
+
+
 def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Return the Euclidean length of each row, infinite or 0 where float32 cannot hold it."""
     lengths = np.empty(len(vectors))

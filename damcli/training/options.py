@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -119,6 +118,9 @@ class TrainOptions:
         return cls(**checked(given, origin))
 
 
+_BEYOND = 1 << 63  # no number of a run is as large
+
+
 class _Rule(NamedTuple):
     kind: type
     holds: Callable[[Any], bool]
@@ -144,7 +146,7 @@ _RISING = _Rule(
 )
 _RULES: Mapping[str, _Rule] = {
     "backbone": _one_of(BACKBONES),
-    "dim": _COUNT,
+    "dim": _Rule(int, lambda value: 1 <= value <= 1 << 16, "a whole number from 1 to 65,536"),
     "dropout": _SHARE,
     "head": _one_of(HEADS),
     "scale": _POSITIVE,
@@ -185,11 +187,20 @@ def checked_value(name: str, value: Any) -> Any:
     if rule.kind is tuple and isinstance(value, list | tuple):
         whole = all(type(one) is int for one in value)
         value = tuple(value) if whole else None
-    if rule.kind is float and type(value) is int and abs(value) <= sys.float_info.max:
+    if type(value) is int and abs(value) >= _BEYOND:
+        raise ValueError(f"{rule.expected}, below 2^63")
+    if rule.kind is float and type(value) is int:
         value = float(value)
     if type(value) is not rule.kind or not rule.holds(value):
         raise ValueError(rule.expected)
     return value
+
+
+def _short(value: Any) -> str:
+    if type(value) is int and abs(value) >= _BEYOND:  # Python will not write 5,000 digits
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def checked(given: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -211,7 +222,7 @@ def checked(given: Mapping[str, Any], origin: str) -> dict[str, Any]:
         try:
             found[name] = checked_value(name, value)
         except ValueError as error:
-            raise InputError(origin, f"{name} is {value!r}; expected {error}") from error
+            raise InputError(origin, f"{name} is {_short(value)}; expected {error}") from error
     return found
 
 
@@ -232,6 +243,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers too long
         raise InputError(str(path), f"is not TOML ({error}); expected {_LINES}") from error
     recipe = {"recipe": found.pop("recipe")} if "recipe" in found else {}
+    if not all(isinstance(name, str) for name in recipe.values()):
+        raise InputError(str(path), f"recipe is {_short(recipe['recipe'])}; expected a name")
     return recipe | checked(found, str(path))
 
 
