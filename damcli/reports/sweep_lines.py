@@ -141,10 +141,17 @@ def _of_json(path: Path) -> list[Line]:
             hint="give what damcli sweep --json printed",
         )
     keys = ("metric", *SETTING_COLUMNS)
-    return [
+    lines = [
         Line(str(path), None, {"on": on, **{name: one[name] for name in keys}, **row})
         for on in ON
         if on in document
         for one in document[on]["metrics"]
         for row in one["rows"]
     ]
+    for line in lines:
+        for name in _COLUMNS:
+            if name not in line.cells:
+                raise InputError(
+                    str(path), f"a row without {name}; expected it in every row", hint=ANEW
+                )
+    return lines

@@ -126,10 +126,6 @@ def npy_source(path: Path) -> ArraySource:
     ):
         _check_magic(path)
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(pixels, np.ndarray):
-            raise InputError(
-                origin, "is an .npz, though its name says .npy", hint="rename it to end in .npz"
-            )
     beside = (path.with_suffix(".ids.csv"), path.with_suffix(".ids.txt"))
     listed = next((name for name in beside if name.exists()), None)
     ids, subjects = (None, None) if listed is None else read_id_list(listed, len(pixels))
@@ -144,7 +140,11 @@ def _check_magic(path: Path) -> None:
     """Refuse what is no array; numpy would take it for a pickle, and advise to load that."""
     with path.open("rb") as file:
         start = file.read(6)
-    if start[:2] != b"PK" and start != b"\x93NUMPY":
+    if start[:2] == b"PK":
+        raise InputError(
+            str(path), "is an .npz, though its name says .npy", hint="rename it to end in .npz"
+        )
+    if start != b"\x93NUMPY":
         raise InputError(
             str(path),
             (f"begins with {start!r}, which no .npy does" if start else "is empty (0 bytes)")

@@ -78,9 +78,10 @@ NOT_THERE = (
     Damage("dangling-link", _replaced(lambda path: path.symlink_to("nowhere"))),
     Damage("looping-link", _replaced(_loop)),
 )
+UNREADABLE = Damage("unreadable", lambda path: path.chmod(0))
 FOLDER = Damage("folder", _replaced(Path.mkdir))
 EMPTY = Damage("empty", lambda path: path.write_bytes(b""))
-NO_FILE = (*NOT_THERE, FOLDER, EMPTY)
+NO_FILE = (*NOT_THERE, UNREADABLE, FOLDER, EMPTY)
 ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00\x01\x00\x00\x00\xe0\x5c\xff\x9c" * 30
 TEXT = "Dear all,\nplease find enclosed what you asked for; it is all there.\n" * 3
 FOREIGN: dict[str, Callable[[Path], object]] = {

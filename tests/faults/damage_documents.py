@@ -139,4 +139,5 @@ SWEEP_JSON = (
     entry("metrics-numbers", "pairs.metrics", [1, 2]),
     entry("pairs-missing", "pairs", GONE, "holds no numbers"),
     entry("pairs-text", "pairs", "many"),
+    replaced("a-row-without-low", lambda old: old.replace('"low"', '"law"', 1), "without low"),
 )

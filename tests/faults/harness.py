@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 import tempfile
@@ -83,7 +84,11 @@ def snapshot(folder: Path) -> dict[str, str]:
 def _digest(path: Path) -> str:
     if path.is_symlink():
         return f"link to {path.readlink()}"
-    return "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.is_dir():
+        return "folder"
+    if not os.access(path, os.R_OK):
+        return "unreadable"
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_refusal(outcome: Outcome, names: tuple[str, ...], says: str) -> None:

@@ -94,7 +94,7 @@ KINDS = (
     Kind(
         "model-whose-digest-is-recorded",
         "model.onnx",
-        NO_FILE[:4],
+        NO_FILE[:5],
         ("convert {good}/emb.h5 -o {out}/c.h5 --force --model {it}",),
     ),
     Kind(
