@@ -14,6 +14,7 @@ import typer
 from damcli.cli.commands import HELP, STYLE, Commands, offer_all
 from damcli.cli.console import report_error
 from damcli.errors import Interrupted, UserError
+from damcli.processor import prefer_wide_products
 from damcli.storage.atomic import is_disk_full
 
 EXIT_BAD_DATA = 1
@@ -44,6 +45,7 @@ def damcli(
 def main() -> None:
     """Run the command line; every fault of the input ends in one message and exit code 1."""
     try:
+        prefer_wide_products()
         _end_as_by_ctrl_c(signal.SIGTERM)
         app()
         sys.stdout.flush()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from damcli import processor
 from damcli.lid.candidates import Neighbours, Vectors
 from damcli.lid.flat import FlatSearch
 from damcli.lid.int8 import GROUPS, QUERY_ROWS, Int8Search
@@ -78,15 +77,9 @@ def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
     )
 
 
-@cache
 def has_fast_int8() -> bool:
     """Whether the processor multiplies bytes by instructions made for it."""
-    try:
-        known = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    flags = next((line for line in known.splitlines() if line.startswith("flags")), "")
-    return not _FAST_INT8.isdisjoint(flags.split())
+    return not _FAST_INT8.isdisjoint(processor.flags())
 
 
 def _one_thread() -> None:
