@@ -1,6 +1,12 @@
 """The whole of ``damcli score`` on a set of IJB-C's size, against a straightforward script."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+from damcli.processor import prefer_wide_products
+
+prefer_wide_products()  # as the command does, before numpy is imported
 
 import argparse
 import subprocess

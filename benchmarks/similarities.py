@@ -1,6 +1,12 @@
 """Cosine of IJB-C's 15.66 million listed pairs over 23,124 x 512: damcli against gather-and-sum."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+from damcli.processor import prefer_wide_products
+
+prefer_wide_products()  # as the command does, before numpy is imported
 
 import argparse
 
