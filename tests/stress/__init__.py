@@ -1,0 +1,1 @@
+"""What is run by hand, because it takes minutes and looks at the clock."""
