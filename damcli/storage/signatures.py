@@ -63,9 +63,17 @@ def require_text(head: bytes, origin: str, expected: str) -> None:
 
 
 def require_text_file(path: Path, expected: str) -> None:
-    """Refuse a plain file that is no text; see `require_text`."""
-    with path.open("rb") as file:
-        require_text(file.read(HEAD_BYTES), str(path), expected)
+    """Refuse a plain file that is no text or may not be read; see `require_text`."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(
+            str(path),
+            f"cannot be read ({error.strerror}); expected {expected}",
+            hint="check its rights",
+        ) from error
+    require_text(head, str(path), expected)
 
 
 def require_utf8_file(path: Path) -> None:

@@ -107,6 +107,14 @@ def check_refusal(outcome: Outcome, names: tuple[str, ...], says: str) -> None:
     assert all(line.startswith("hint: ") for line in after), outcome.err
 
 
+def check_usage(outcome: Outcome, name: str) -> None:
+    """Assert that an option was refused for its file; the box breaks lines anywhere."""
+    said = "".join(outcome.err.replace("│", "").split())
+    assert outcome.out == ""
+    assert name in said, outcome.err
+    assert "isnotreadable" in said, outcome.err
+
+
 def check_readable(err: str) -> None:
     """Assert that a person can read it: no raw bytes, no page of text in a line."""
     assert "Traceback" not in err

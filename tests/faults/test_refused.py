@@ -14,6 +14,7 @@ from tests.faults.harness import (
     arguments,
     check_readable,
     check_refusal,
+    check_usage,
     copy,
     prepare,
     run,
@@ -99,5 +100,8 @@ def test_a_spoilt_input_is_refused(
             if name.startswith("in/")
         }
         return
-    check_refusal(done, (str(it), it.name, *kind.named), damage.says)
+    if damage is UNREADABLE and done.code == 2:  # then typer said so, before the command ran
+        check_usage(done, it.name)
+    else:
+        check_refusal(done, (str(it), it.name, *kind.named), damage.says)
     assert snapshot(tmp_path) == before
