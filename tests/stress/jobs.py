@@ -41,9 +41,9 @@ def make_jobs(folder: Path) -> dict[str, Job]:
     made = faces(300, 4, dim=64)
     write_embeddings(folder / "emb.h5", made)
     write_embeddings(folder / "anchors.h5", anchors(4000, dim=64))
-    write_embeddings(folder / "training.h5", faces(3000, 2, dim=64, seed=5))
+    write_embeddings(folder / "training.h5", faces(1500, 2, dim=64, seed=5))
     rng = np.random.default_rng(0)
-    first, second = rng.integers(0, len(made), (2, 200_000))
+    first, second = rng.integers(0, len(made), (2, 60_000))
     assert made.subjects is not None
     with (folder / "pairs.csv").open("w") as file:
         file.write("probe_id,reference_id,label\n")
@@ -55,13 +55,17 @@ def make_jobs(folder: Path) -> dict[str, Job]:
         save(folder / "photos" / f"p{number % 40}" / f"{number}.png", number)
     conv_net(folder / "model.onnx")
     people(folder / "train", subjects=6, images=6)
+    fit = ["fit-lidr", "training.h5", "--iterations", "200"]
     embed = ["embed", "photos", "--model", "model.onnx", *PREPARED, "--batch-size", "4"]
-    train = ["train", "train", "--recipe", "cpu", "--steps", "40", "--save-every", "5"]
+    train = ["train", "train", "--recipe", "cpu", "--steps", "20", "--save-every", "4"]
     return {
         "embed": Job(embed, "made.h5", resumes=True),
         "build-anchors": Job(["build-anchors", "training.h5"], "made.h5"),
-        "score": Job(["score", "pairs.csv", "-e", "emb.h5", "-a", "anchors.h5"], "made.csv"),
-        "fit-lidr": Job(["fit-lidr", "training.h5", "-a", "anchors.h5"], "made.h5"),
+        "score": Job(
+            ["score", "pairs.csv", "-e", "emb.h5", "-a", "anchors.h5", "--resamples", "20"],
+            "made.csv",
+        ),
+        "fit-lidr": Job([*fit, "-a", "anchors.h5"], "made.h5"),
         "train": Job([*train, "--batch", "12", "--workers", "0"], "run", resumes=True),
     }
 

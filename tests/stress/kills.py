@@ -65,7 +65,7 @@ def _run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def _undisturbed(folder: Path, job: Job) -> tuple[str, float]:
