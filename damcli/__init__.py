@@ -6,6 +6,7 @@ The names below are the Python API; the commands are made of the same calls.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from damcli.sweeping.sweep import sweep
 
     __version__: str
+
+# Set before ONNX Runtime is loaded, which else reports its use and the names of models.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Imported when first used, so that `damcli --help` does not wait for numpy.
 _HOMES = {

@@ -57,13 +57,13 @@ def main() -> None:
         sys.exit(EXIT_BAD_DATA)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this
-            report_error("interrupted; no output was written", None)
+            report_error("interrupted; every output is whole, or as it was before", None)
         raise
     except BrokenPipeError:
         _drop_stdout()
         sys.exit(EXIT_BAD_DATA)
     except KeyboardInterrupt:  # outside of what typer watches
-        report_error("interrupted; no output was written", None)
+        report_error("interrupted; every output is whole, or as it was before", None)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
         if error.filename is not None and not is_disk_full(error):

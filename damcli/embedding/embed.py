@@ -193,7 +193,8 @@ def embed(
         facts = {"runtime": network.runtime, "source": source.origin}
         facts |= {term: text for term, text in contract.items() if term not in FILE_TERMS}
         facts |= {} if command is None else {"command": command}
-        target.write(kept, rows, dtype=dtype, rejects=rejects, facts=facts)
+        replace = resume or force
+        target.write(kept, rows, dtype=dtype, rejects=rejects, facts=facts, force=replace)
     return Embedded(
         output=target.embeddings,
         written=len(rows),

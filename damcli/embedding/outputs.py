@@ -17,6 +17,7 @@ from damcli.storage.atomic import atomic_output, check_writable
 from damcli.storage.embeddings import Rows
 from damcli.storage.hdf5 import write_embeddings
 from damcli.storage.inputs import real_path
+from damcli.storage.journal import discard
 from damcli.storage.partial import Contract, partials_of
 
 
@@ -112,6 +113,7 @@ class Outputs:
         dtype: str,
         rejects: Sequence[Reject],
         facts: Mapping[str, str],
+        force: bool,
     ) -> None:
         """Write everything, in the order of the rows, and remove the journals.
 
@@ -131,7 +133,15 @@ class Outputs:
             What is to be listed.
         facts
             How the embeddings were made.
+        force
+            Replace what is there; else what another run made meanwhile stays.
+
+        Raises
+        ------
+        OutputError
+            An output cannot be written.
         """
+        check_writable(self.embeddings, force=force)
         self._write_rejects(rejects)
         detected = ~np.isnan(kept.landmarks[rows]).any(axis=(1, 2))
         if detected.any():
@@ -140,12 +150,12 @@ class Outputs:
                 self.landmarks, list(kept.ids[found]), kept.landmarks[found], force=True
             )
         kept.attributes.update(facts, rejects=len(rejects))
-        write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=True)
+        write_embeddings(self.embeddings, kept, rows=rows, dtype=dtype, force=force)
         self._remove_journals()
 
     def _remove_journals(self) -> None:
         for path in partials_of(self.embeddings):
-            path.unlink()
+            discard(path)
 
     def _write_rejects(self, rejects: Sequence[Reject]) -> None:
         if not rejects:  # a list of an earlier run would not be true any more

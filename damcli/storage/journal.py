@@ -21,7 +21,7 @@ from typing import IO, Any, NamedTuple, Self
 
 from damcli.errors import InputError, OutputError, UserError
 from damcli.storage.atomic import PRIVATE, is_disk_full
-from damcli.storage.locks import hold
+from damcli.storage.locks import hold, holder
 
 _PREFIX = struct.Struct("<II")
 _SYNC_SECONDS = 1.0
@@ -123,6 +123,7 @@ class Journal:
         self._synced = time.monotonic()
         try:
             lock(self._file, path)
+            self._check_place()
             self._end = max((r.offset + len(r.payload) for r in _scan(path)), default=0)
             self._cut()
             if self._end == 0:
@@ -167,6 +168,15 @@ class Journal:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
 
+    def _check_place(self) -> None:
+        """Refuse a file that another run has finished with, and removed, before it was held."""
+        held = os.fstat(self._file.fileno())
+        if not (self.path.exists() and os.path.samestat(held, self.path.stat())):
+            raise OutputError(
+                f"{self.path}: another run has just finished this output",
+                hint="look at what it made; add to it with --resume, or replace it with --force",
+            )
+
     def _cut(self) -> None:
         self._file.truncate(self._end)
         self._file.seek(self._end)
@@ -194,7 +204,22 @@ def lock(file: IO[bytes] | int, path: Path) -> None:
     try:
         hold(file)
     except BlockingIOError:
+        known = holder(file)
+        which = "" if known is None else f" (number {known})"
         raise UserError(
-            f"{path}: another process is writing it; expected no other run of this output",
+            f"{path}: another process is writing it{which}; expected no other run of this output",
             hint="wait for that run, or stop it",
         ) from None
+
+
+def discard(path: Path) -> None:
+    """Remove a journal, unless another process appends to it.
+
+    Raises
+    ------
+    UserError
+        One does.
+    """
+    with path.open("rb") as file:
+        lock(file, path)
+        path.unlink()

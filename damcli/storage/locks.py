@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +32,18 @@ def hold(file: IO[bytes] | int) -> bool:
     except OSError:
         return False
     return True
+
+
+def holder(file: IO[bytes] | int) -> int | None:
+    """Return which process holds a file, where the system tells: Linux does."""
+    there = os.fstat(file if isinstance(file, int) else file.fileno())
+    device = f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5] == device and int(words[4]) > 0:
+                return int(words[4])
+    return None
 
 
 def open_for_reading(path: Path) -> Any:

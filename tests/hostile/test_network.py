@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,19 @@ def test_the_hook_sees_a_connection() -> None:
     )
     assert done.returncode == 1
     assert "a connection: socket." in done.stderr
+
+
+def test_onnxruntime_collects_nothing(tmp_path: Path) -> None:
+    """Its telemetry, which Python's hooks cannot see, begins with a file of its session."""
+    quiet = {"ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI", "GITHUB_ACTIONS"}
+    plain = {name: value for name, value in os.environ.items() if name not in quiet}
+    code = "import os, damcli, onnxruntime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**plain, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1\n"
+    assert list(tmp_path.iterdir()) == []
