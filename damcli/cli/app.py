@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -46,9 +48,9 @@ def main() -> None:
     """Run the command line; every fault of the input ends in one message and exit code 1."""
     try:
         prefer_wide_products()
-        _end_as_by_ctrl_c(signal.SIGTERM)
-        app()
-        sys.stdout.flush()
+        with _ending_as_by_ctrl_c(signal.SIGTERM):
+            app()
+            sys.stdout.flush()
     except Interrupted as stop:
         report_error(str(stop), stop.hint)
         sys.exit(EXIT_INTERRUPTED)
@@ -82,15 +84,22 @@ def main() -> None:
         sys.exit(EXIT_BAD_DATA)
 
 
-def _end_as_by_ctrl_c(number: signal.Signals) -> None:
+@contextmanager
+def _ending_as_by_ctrl_c(number: signal.Signals) -> Iterator[None]:
     """Let a signal clean up as well; where a caller ignores it or has another plan, it stays."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread and signal.getsignal(number) is signal.SIG_DFL:
-        signal.signal(number, stop)
+    if not in_main_thread or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _drop_stdout() -> None:
