@@ -185,7 +185,11 @@ def explain_damage(path: Path, error: OSError) -> InputError:
             hint="was it saved by another tool? see docs/formats.md for what damcli reads",
         )
     said = re.search(r"error message = '([^']+)'", text)
-    return InputError(str(path), f"cannot be opened ({said.group(1) if said else text})")
+    return InputError(
+        str(path),
+        f"cannot be opened ({said.group(1) if said else text})",
+        hint="check its rights, and whether something else is writing to it",
+    )
 
 
 def write_embeddings(
