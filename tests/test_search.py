@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from damcli.lid import log_lid, search
+from damcli.lid import int8, log_lid, search
 from damcli.lid.candidates import Neighbours, compare_with_all, float32_error
 from damcli.lid.flat import FlatSearch
 from damcli.lid.int8 import GROUPS, Int8Search
@@ -94,6 +94,27 @@ def test_the_int8_search_is_exact(
     own = codes(rng, 9, others, people) if people else []
     found = Int8Search(table).nearest(queries, own, min(k, others))
     same(found, oracle(queries, table, own, min(k, others)))
+
+
+@needs_fast_int8
+@pytest.mark.parametrize(("kind", "crowded"), [("apart", False), ("one direction", True)])
+def test_int8_hands_over_what_lies_too_close_together(
+    kind: str, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+
+    class Counted(FlatSearch):
+        def __init__(self, table: np.ndarray) -> None:
+            built.append(len(table))
+            super().__init__(table)
+
+    monkeypatch.setattr(int8, "FlatSearch", Counted)
+    rng = np.random.default_rng(1)
+    queries, table = unit(rng, 9, 64, kind), unit(rng, 6000, 64, kind)
+    by_int8 = int8.Int8Search(table)
+    for _ in range(2):
+        same(by_int8.nearest(queries, [], 5), oracle(queries, table, [], 5))
+    assert built == [6000] * crowded
 
 
 def test_float32_errs_by_less_than_its_bound() -> None:

@@ -19,6 +19,7 @@ from damcli.evaluation.sample import Side
 from damcli.metrics.calibrated import CONSTANT, FEATURES, Floats, Terms, log_odds, terms_of
 from damcli.metrics.dam import Combination
 from damcli.storage.calibration import FORMS, SLOPES
+from damcli.threads import one_blas_thread
 
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -95,11 +96,12 @@ def fit(
     )
     labels = np.repeat([1, 0], [len(genuine.weights), len(impostors.weights)])
     weights = _Weights(genuine, impostors)
-    if len(names) > 1:
-        raw = _monotone(columns, labels, weights, np.isin(names, SLOPES))
-    else:
-        raw = np.ones(1)
-    scale, constant = _recalibrate(columns @ raw, labels, weights, prior)
+    with one_blas_thread():  # sums over pairs whose last bits would hang on the number of threads
+        if len(names) > 1:
+            raw = _monotone(columns, labels, weights, np.isin(names, SLOPES))
+        else:
+            raw = np.ones(1)
+        scale, constant = _recalibrate(columns @ raw, labels, weights, prior)
     if scale <= 0 or not raw[np.isin(names, SLOPES)].any():
         raise UserError(
             "genuine pairs are not more similar than impostor pairs, so nothing can be calibrated",

@@ -2,8 +2,11 @@
 
 A query q and an anchor a are rounded to q' and a', multiples of a scale with 8 bits. By the
 inequality of Cauchy and Schwarz, ``|<q,a> - <q',a'>| <= ‖q-q'‖·‖a‖ + ‖q'‖·‖a-a'‖``: an anchor whose
-rounded similarity lies further than that below the k-th largest is out, proven; of 50,000 about 40
-a row are left to be looked at in float32, and a dozen in float64. Integer products are exact.
+rounded similarity lies further than that below the k-th largest is out, proven; of 50,000 about 60
+a row are left to be looked at in float32, and 20 in float64. Integer products are exact.
+
+Where all vectors point about the same way, their similarities differ by less than that bound and
+nothing is out: faiss takes over, as soon as this shows.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from damcli.lid.candidates import (
     float32_error,
     ranked,
 )
+from damcli.lid.flat import FlatSearch
 from damcli.lid.own import Codes, own_counts, own_pairs
 
 # Rows of queries that go through all anchors together.
@@ -38,6 +42,9 @@ _NOTHING = np.iinfo(np.int32).min
 # More than the rounding of float32 and float64 in the bounds themselves.
 _SLACK = 1e-6
 _RAISED_AFTER = (0, 1, 3, 7)
+# From about a tenth of the anchors on, faiss is faster than to look at all that may be near; and
+# 512 rows of so many take some hundred MB.
+_FAR_SHARE, _MOST_NEAR = 10, 8192
 
 
 class _Block(NamedTuple):
@@ -105,6 +112,9 @@ class Int8Search:
             _block(anchors, order[start : start + self._width], largest, self._width)
             for start in range(0, len(anchors), self._width)
         ]
+        self._most_near = max(GROUPS, min(len(anchors) // _FAR_SHARE, _MOST_NEAR))
+        self._flat: FlatSearch | None = None
+        self._lock = threading.Lock()
         self._local = threading.local()
 
     def nearest(self, queries: Vectors, own: Codes, k: int) -> Neighbours:
@@ -112,20 +122,32 @@ class Int8Search:
 
         k and the most own anchors of a row must together be well below `GROUPS`.
         """
-        rounded = _rounded(queries)
-        wanted = k + own_counts(own, len(queries))
-        found, floor = self._survivors(rounded, wanted)
-        found = found.only(~own_pairs(own, found.rows, found.columns))
-        return self._among(found, floor, queries, k)
+        if self._flat is None:
+            survivors = self._survivors(_rounded(queries), k + own_counts(own, len(queries)))
+            if survivors is not None:
+                found, floor = survivors
+                found = found.only(~own_pairs(own, found.rows, found.columns))
+                return self._among(found, floor, queries, k)
+        return self._by_faiss().nearest(queries, own, k)
 
-    def _survivors(self, queries: _Rounded, wanted: Rows) -> tuple[_Survivors, Floats]:
-        """Scan all blocks; return what may be near, and a bound below the k-th similarity."""
+    def _by_faiss(self) -> FlatSearch:
+        with self._lock:
+            if self._flat is None:
+                self._flat = FlatSearch(self._anchors)
+            return self._flat
+
+    def _survivors(self, queries: _Rounded, wanted: Rows) -> tuple[_Survivors, Floats] | None:
+        """Scan all blocks; return what may be near, and a bound below the k-th similarity.
+
+        None where that is so much that it does not pay.
+        """
         scratch = self._scratch()
         count = len(queries.scale)
         products = scratch.products[:count]
         lowest = np.full((count, GROUPS), -np.inf, dtype=np.float32)
         floor = np.full(count, -np.inf)
         parts = []
+        left = self._most_near * count
         for number, block in enumerate(self._blocks):
             _multiply(block, queries, scratch)
             products[:, len(block.rows) :] = _NOTHING
@@ -138,6 +160,9 @@ class Int8Search:
                 floor = _kth(lowest, wanted)
             least = np.ceil((floor - error) / unit).clip(min=_NOTHING + 1).astype(np.int32)
             rows, columns = np.divmod(np.flatnonzero(products >= least[:, None]), self._width)
+            left -= len(rows)
+            if left < 0:
+                return None
             near = products[rows, columns] * unit[rows]
             parts.append(_Survivors(rows, block.rows[columns], near, error[rows]))
         found = _Survivors(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -90,7 +90,10 @@ class RunFolder:
                 self._clear()
                 self.keep(record)  # the first to be there: by it a folder is known as a run's
             self.checkpoints.mkdir(exist_ok=True)
-        except OSError as error:
+        except BaseException as error:
+            self.end()
+            if not isinstance(error, OSError):
+                raise
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror})",
                 hint="choose a folder you may write to",
