@@ -197,3 +197,24 @@ def test_the_draft_of_a_running_process_stays(tmp_path):
         first.write_text("first")
         second.write_text("second")
     assert target.read_text() == "first"  # the block that ends last
+
+
+def test_a_second_interrupt_while_the_first_is_cleaned_up(tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    target = tmp_path / "a"
+    target.write_text("old")
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        atomic_output(target, force=True) as draft,
+    ):
+        draft.write_text("half")
+        patch.setattr(Path, "unlink", interrupt)
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2  # the draft stays
+    with atomic_output(target, force=True) as draft:
+        draft.write_text("new")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]

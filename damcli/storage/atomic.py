@@ -16,6 +16,8 @@ from damcli.storage.locks import hold
 
 PRIVATE = 0o600
 """Read and written by their owner alone: files that hold embeddings."""
+# The end of a name keeps the suffixes, and keeps a long name of a draft within 255 bytes.
+_KEPT_LETTERS = 40
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -46,12 +48,10 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
     """
     check_writable(target, force=force)
     target = real_path(target)  # a link stays, and what it leads to is replaced
-    # The end of the name keeps the suffixes, and keeps a long name within 255 bytes.
-    ending = target.name[-40:]
     try:
-        _sweep(target.parent, ending)
+        _sweep(target)
         mode = stat.S_IMODE(target.stat().st_mode) & 0o777 if target.exists() else None
-        with _held_draft(target.parent, ending, PRIVATE if private else 0o666) as draft:
+        with _held_draft(target, PRIVATE if private else 0o666) as draft:
             yield draft
             if mode is not None:
                 draft.chmod(mode)
@@ -63,31 +63,39 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
 
 
 @contextmanager
-def _held_draft(folder: Path, ending: str, mode: int) -> Iterator[Path]:
+def _held_draft(target: Path, mode: int) -> Iterator[Path]:
     """Make a draft, held as long as this process works on it, and removed at the end."""
-    draft = folder / f".{os.urandom(4).hex()}.{ending}"
+    draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-_KEPT_LETTERS:]}")
     held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with suppress(BlockingIOError):
             hold(held)
         yield draft
     finally:
-        draft.unlink(missing_ok=True)
-        os.close(held)
+        try:
+            draft.unlink(missing_ok=True)
+        finally:  # an interrupt here must leave a draft that the next run may sweep up
+            os.close(held)
 
 
-def _sweep(folder: Path, ending: str) -> None:
+def drafts_of(target: Path) -> Iterator[Path]:
+    """Find the drafts of an output, of processes that run or were killed."""
+    drafts = re.compile(r"\.[0-9a-f]{8}\." + re.escape(target.name[-_KEPT_LETTERS:]))
+    for path in target.parent.iterdir():
+        if drafts.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _sweep(target: Path) -> None:
     """Remove the drafts that a killed process left of the same output: nobody holds them."""
-    drafts = re.compile(r"\.[0-9a-f]{8}\." + re.escape(ending))
-    for left in folder.iterdir():
-        if drafts.fullmatch(left.name) and left.is_file() and not left.is_symlink():
-            with suppress(OSError):
-                held = os.open(left, os.O_RDONLY)
-                try:
-                    if hold(held):
-                        left.unlink()
-                finally:
-                    os.close(held)
+    for left in drafts_of(target):
+        with suppress(OSError):
+            held = os.open(left, os.O_RDONLY)
+            try:
+                if hold(held):
+                    left.unlink()
+            finally:
+                os.close(held)
 
 
 def _appear(draft: Path, target: Path, force: bool) -> None:

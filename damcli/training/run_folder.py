@@ -11,7 +11,7 @@ from typing import Any
 
 from damcli.errors import InputError, OutputError
 from damcli.models.runs import BEST, CENTRES, CHECKPOINTS, CLASSES, MODEL
-from damcli.storage.atomic import atomic_output
+from damcli.storage.atomic import atomic_output, drafts_of
 from damcli.storage.journal import lock
 
 FORMAT = "damcli/training-run"
@@ -51,7 +51,7 @@ class RunFolder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: is a file; expected the name of a folder")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or set(self.path.iterdir()) <= set(drafts_of(self.record)):
             return
         if not self.record.exists():
             raise OutputError(
@@ -85,17 +85,23 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path, os.O_RDONLY)
-            lock(self._lock, self.path)
-            if not resume:
-                self._clear()
-            self.checkpoints.mkdir(exist_ok=True)
+            self._take(self._lock, record, resume)
         except OSError as error:
+            self.end()
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror})",
                 hint="choose a folder you may write to",
             ) from error
+        except BaseException:
+            self.end()
+            raise
+
+    def _take(self, held: int, record: Mapping[str, Any], resume: bool) -> None:
+        lock(held, self.path)
         if not resume:
-            self.keep(record)
+            self._clear()
+            self.keep(record)  # the first to be there: by it a folder is known as a run's
+        self.checkpoints.mkdir(exist_ok=True)
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Write down what is run; a run that goes on, once its checkpoint was sound."""
@@ -129,8 +135,8 @@ class RunFolder:
         for folder in (self.checkpoints, self.tensorboard):
             if folder.exists():
                 shutil.rmtree(folder)
-        parts = (self.record, self.log, self.best, self.rejects)
-        for file in (*parts, self.model, self.centres, self.classes, self.curves):
+        more = (self.centres, self.classes, self.curves)
+        for file in (self.log, self.best, self.rejects, self.model, *more):
             file.unlink(missing_ok=True)
 
 

@@ -1,1 +1,1 @@
-"""What is run by hand, because it takes minutes and looks at the clock."""
+"""Commands that are killed, run out of disk or run beside each other; `kills.py` by hand alone."""
