@@ -19,7 +19,6 @@ from damcli.evaluation.sample import Side
 from damcli.metrics.calibrated import CONSTANT, FEATURES, Floats, Terms, log_odds, terms_of
 from damcli.metrics.dam import Combination
 from damcli.storage.calibration import FORMS, SLOPES
-from damcli.threads import one_blas_thread
 
 Labels = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -96,11 +95,10 @@ def fit(
     )
     labels = np.repeat([1, 0], [len(genuine.weights), len(impostors.weights)])
     weights = _Weights(genuine, impostors)
-    with one_blas_thread():  # sums over pairs whose last bits would hang on the number of threads
+    raw = np.ones(1)
+    with _summing_in_one_order():
         if len(names) > 1:
             raw = _monotone(columns, labels, weights, np.isin(names, SLOPES))
-        else:
-            raw = np.ones(1)
         scale, constant = _recalibrate(columns @ raw, labels, weights, prior)
     if scale <= 0 or not raw[np.isin(names, SLOPES)].any():
         raise UserError(
@@ -140,6 +138,14 @@ class _Weights:
         """Return the weights that make the share of genuine pairs so large."""
         odds = (1 - prior) / prior
         return self._units * np.concatenate([self._genuine, odds * self._impostors])
+
+
+def _summing_in_one_order() -> Any:
+    """Keep BLAS to one thread: sums in parts would differ in their last bits by the threads."""
+    import sklearn.linear_model  # noqa: F401 - it brings a BLAS of its own, which must be there
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
 
 
 def _monotone(columns: Floats, labels: Labels, weights: _Weights, slopes: Mask) -> Floats:

@@ -85,19 +85,23 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path, os.O_RDONLY)
-            lock(self._lock, self.path)
-            if not resume:
-                self._clear()
-                self.keep(record)  # the first to be there: by it a folder is known as a run's
-            self.checkpoints.mkdir(exist_ok=True)
-        except BaseException as error:
+            self._take(self._lock, record, resume)
+        except OSError as error:
             self.end()
-            if not isinstance(error, OSError):
-                raise
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror})",
                 hint="choose a folder you may write to",
             ) from error
+        except BaseException:
+            self.end()
+            raise
+
+    def _take(self, held: int, record: Mapping[str, Any], resume: bool) -> None:
+        lock(held, self.path)
+        if not resume:
+            self._clear()
+            self.keep(record)  # the first to be there: by it a folder is known as a run's
+        self.checkpoints.mkdir(exist_ok=True)
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Write down what is run; a run that goes on, once its checkpoint was sound."""
