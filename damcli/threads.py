@@ -1,12 +1,15 @@
-"""Work on a stream, on all cores, in order."""
+"""Work on a stream, on all cores, in order; and a BLAS that keeps to one thread."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -50,3 +53,49 @@ def in_order(
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def in_threads(work: Callable[[S], None], tasks: Iterable[S]) -> None:
+    """Do all tasks, each in one thread, as many at a time as there are cores."""
+    with one_blas_thread():
+        for _ in in_order(work, tasks):
+            pass
+
+
+class _Limit:
+    """How many blocks want BLAS in one thread; the last to end sets it free again."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.wanted = 0
+        self.held: Any = None
+
+
+_limit = _Limit()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep numpy's BLAS to the thread that calls it; blocks in several threads may overlap.
+
+    It leaves the cores to threads of one's own. And where products are not exact, their last
+    bits hang on how many threads share one.
+    """
+    with _limit.lock:
+        if not _limit.wanted:
+            _limit.held = _blas().limit(limits=1)
+        _limit.wanted += 1
+    try:
+        yield
+    finally:
+        with _limit.lock:
+            _limit.wanted -= 1
+            if not _limit.wanted:
+                _limit.held.restore_original_limits()
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")

@@ -8,12 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
+from damcli.calibration.fit import fit
+from damcli.evaluation.llr import quality_of_arrays
+from damcli.lid.regressor import predict_log_lid
 from tests.cli import damcli
+from tests.faces import faces
+from tests.lidrs import lidr
 from tests.stress.rehearse import PRINTS
 from tests.stress.scene import ROOT, Size, commands, make
+from tests.test_calibration import development
 
 SIZE = Size(subjects=60, anchors=700, images=24, steps=6, dim=48)
 LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -82,3 +91,29 @@ def test_the_size_of_chunks_changes_no_byte(folder: Path, tmp_path: Path) -> Non
             assert done.code == 0, done.err
             found.append((done.out, Path("out.csv").read_bytes()))
     assert found[0] == found[1] == found[2]
+
+
+def assert_the_same_under_any_threads(work: Callable[[], Any]) -> None:
+    """Products that are not exact must not be shared by threads."""
+    found = []
+    for threads in (1, 2, 3, 4):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(repr(work()))
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("rows", "dim", "hidden"), [(300, 128, 64), (900, 256, 100)])
+def test_predicted_lids(rows: int, dim: int, hidden: int) -> None:
+    people, model = faces(rows // 3, 3, dim=dim), lidr(dim=dim, hidden=hidden)
+    assert_the_same_under_any_threads(lambda: predict_log_lid(model, people).tolist())
+
+
+def test_a_calibration() -> None:
+    sides = development(subjects=80)
+    assert_the_same_under_any_threads(lambda: fit("quadratic", *sides).coefficients)
+
+
+def test_sums_over_many_pairs(rng: np.random.Generator) -> None:
+    llr, weights = rng.normal(size=(2, 2, 30_000)) ** 2
+    sides = [(one, weight) for one, weight in zip(llr, weights, strict=True)]
+    assert_the_same_under_any_threads(lambda: quality_of_arrays(*sides, 0.5))

@@ -44,7 +44,7 @@ def slow(model: Lidr, vector: Any) -> float:
 def test_the_forward_pass_is_two_layers(
     target: str, s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regressor, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(regressor, "_ROWS", 7)
     people, model = faces(), lidr(target=target, s=s)
     done: list[int] = []
     found = predict_log_lid(model, people, progress=done.append)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from damcli.metrics import all_similarities, pair_similarities, similarity, threads
+from damcli import threads
+from damcli.metrics import all_similarities, pair_similarities, similarity
 from damcli.storage.embeddings import Embeddings
 
 

@@ -28,7 +28,8 @@ def likeness(anchors: Anchors) -> Likeness | None:
     count = len(some)
     if count < 2:
         return None
-    cosines = some.vectors @ some.vectors.T
+    wide = some.vectors.astype(np.float64)
+    cosines = wide @ wide.T
     np.fill_diagonal(cosines, -np.inf)
     first, second = np.unravel_index(int(cosines.argmax()), cosines.shape)
     total = some.vectors.sum(axis=0, dtype=np.float64)

@@ -112,7 +112,7 @@ class _Sums:
         edges = np.array([log_odds(edge) - log_odds(prior) for edge in EDGES])
         for llr, weights in chunks:
             self.weight += float(weights.sum())
-            self.cost += float(weights @ np.logaddexp(0, -sign * llr) / np.log(2))
+            self.cost += float((weights * np.logaddexp(0, -sign * llr)).sum() / np.log(2))
             place = np.searchsorted(edges, llr, "right")
             self.in_bins += np.bincount(place, weights, len(self.in_bins))
             self.stated += np.bincount(place, weights * posterior(llr, prior), len(self.stated))

@@ -59,8 +59,9 @@ def _spearman(places: Sequence[NDArray[np.int64]], weights: Floats) -> Floats:
     Places say which samples are equal, and in what order the others stand.
     """
     target, *metrics = (_ranks(one, weights) for one in places)
-    lengths = [np.sqrt(weights @ one**2) for one in (target, *metrics)]
-    products = [(weights * target) @ one for one in metrics]
+    # Not as products of vectors, whose last bits would hang on the number of threads.
+    lengths = [np.sqrt((weights * one**2).sum()) for one in (target, *metrics)]
+    products = [(weights * target * one).sum() for one in metrics]
     return np.array(
         [
             product / (lengths[0] * length) if lengths[0] * length > 0 else np.nan

@@ -269,7 +269,9 @@ def _rate_deviations(
 
     def rates(*weights: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
-            shares = [w @ a / w.sum(axis=1) for w, a in zip(weights, accepted, strict=True)]
+            shares = [
+                w[:, a].sum(axis=1) / w.sum(axis=1) for w, a in zip(weights, accepted, strict=True)
+            ]
         return np.stack(shares, axis=1)
 
     plain = rates(genuine.weights[None], impostors.weights[None])

@@ -44,9 +44,9 @@ def suspect_similarity(source: EmbeddingSource, anchors: Anchors) -> float:
         np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
         for count, most in ((len(source), _SAMPLE_ROWS), (len(anchors), _SAMPLE_ANCHORS))
     )
-    cosines = source.take(rows).vectors @ anchors.vectors[columns].T
+    cosines = source.take(rows).vectors.astype(np.float64) @ anchors.vectors[columns].T
     tail = min(0.5, _EXPECTED / len(anchors))
-    ceiling = np.median(cosines) + cosines.std(dtype=np.float64) * NormalDist().inv_cdf(1 - tail)
+    ceiling = np.median(cosines) + cosines.std() * NormalDist().inv_cdf(1 - tail)
     return float(min(1.0, ceiling))
 
 

@@ -7,8 +7,12 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 from damcli.lid.neighbours import Progress
-from damcli.storage.embeddings import BLOCK_ROWS, Embeddings
+from damcli.storage.embeddings import Embeddings
 from damcli.storage.lidr import Lidr
+from damcli.threads import in_order, one_blas_thread
+
+# Each a product of its own, in one thread: shared among several, its last bits would vary.
+_ROWS = 2048
 
 
 def predict_log_lid(
@@ -57,13 +61,18 @@ def forward(
     )
     least, largest = lidr.log_range
     log_lids = np.empty(len(vectors))
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = vectors[start : start + BLOCK_ROWS].astype(np.float64)
+
+    def predict(start: int) -> int:
+        block = vectors[start : start + _ROWS].astype(np.float64)
         hidden = np.maximum(block @ first.T + first_bias, 0)
         found = hidden @ second[0] + second_bias[0]
         if lidr.target == "g":
             found = np.log(np.maximum(found, np.exp(least)))
         log_lids[start : start + len(block)] = np.clip(found, least, largest)
-        if progress is not None:
-            progress(len(block))
+        return len(block)
+
+    with one_blas_thread():
+        for done in in_order(predict, range(0, len(vectors), _ROWS)):
+            if progress is not None:
+                progress(done)
     return log_lids

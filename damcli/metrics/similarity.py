@@ -11,8 +11,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from damcli.metrics.threads import in_threads
-from damcli.threads import cores
+from damcli.threads import cores, in_threads
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.integer]

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.cli import damcli
 from tests.stress.scene import Size, commands
 
-PRINTS = ("score", "score to Parquet", "evaluate", "compare", "sweep", "identify", "embed", "pool")
+PRINTS = ("score", "score to Parquet", "evaluate", "compare", "sweep", "identify", "pool")
 """The commands that are asked for JSON as well."""
 
 

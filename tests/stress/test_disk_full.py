@@ -1,4 +1,4 @@
-"""Every command that writes, on a disk that has no room for its output."""
+"""Every command that writes, on a disk with room for a part of its output."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.stress.scene import content
 from tests.training import small  # noqa: F401
 
 SINGLE = [name for name in COMMANDS if name not in ("embed", "train")]
+SHORTER = {"fit-lidr": ("--iterations", "2"), "report": ("--resamples", "0")}
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ def room(size: int) -> Iterator[None]:
 
 def damcli(name: str, *more: str) -> cli.Outcome:
     """Run a command of the scene in this process, in the folder where it is."""
-    return cli.damcli(*shlex.split(COMMANDS[name][0]), *more)
+    return cli.damcli(*shlex.split(COMMANDS[name][0]), *SHORTER.get(name, ()), *more)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_outputs_stay_as_they_were(work: Path, name: str) -> None:
     outputs = [work / one for one in COMMANDS[name][1]]
     before = {path: path.read_bytes() for path in work.iterdir()}
     assert set(before) == set(outputs)
-    for size in (0, len(before[outputs[0]]) // 2, len(before[outputs[0]]) - 1):
+    for size in (len(before[outputs[0]]) // 2, len(before[outputs[0]]) - 1):
         with room(size):
             done = damcli(name, "--force")
         said_full(done)
