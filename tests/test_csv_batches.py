@@ -78,6 +78,14 @@ def test_parquet_of_any_kind_of_text(kind: pa.DataType, tmp_path: Path) -> None:
     assert [row[1:] for row in rows] == [(f"p{i % 50}",) * 2 + ((i + 1) % 2,) for i in range(300)]
 
 
+@pytest.mark.parametrize("cell", ["a,", "a\t", "a "])
+def test_a_first_line_without_an_end_is_refused(cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n" + cell * 510_000)
+    with pytest.raises(InputError, match="row 2: a line of more than 1,000,000 characters"):
+        read_pairs(path)
+
+
 def test_an_empty_id_in_parquet_is_named(tmp_path: Path) -> None:
     table = pa.table({"probe_id": ["a", "b", None], "reference_id": ["a", "", "c"]})
     pq.write_table(table, tmp_path / "p.parquet")

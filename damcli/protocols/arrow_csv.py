@@ -15,7 +15,7 @@ def batches_of(
     kinds: Mapping[str, Any],
     *,
     delimiter: str,
-    refuse: Callable[[Any], str],
+    refuse: Callable[[Any], str] | None = None,
     skip_rows: int = 0,
     threads: bool = False,
 ) -> Iterator[Any]:
@@ -32,6 +32,7 @@ def batches_of(
     refuse
         Called with each row of another width, blank ones included; returns ``skip`` or
         ``error``. It never sees rows that are not UTF-8, which end in an `ArrowInvalid` too.
+        None refuses them all, without a thread of Arrow calling Python.
     skip_rows
         Lines to leave out at the start.
     threads

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from damcli.errors import InputError
 from damcli.protocols.csv_batches import Batch, CsvRows, coded_text
-from damcli.sources.lines import bounded
+from damcli.sources.lines import bounded, require_short
 from damcli.storage.inputs import require_file
 from damcli.storage.signatures import HEAD_BYTES, decoded, require_text, require_utf8
 from damcli.storage.spool import room_for_temporary_files
@@ -141,6 +141,7 @@ class TextTable:
         if found is None:
             raise InputError(self.origin, f"is empty; expected rows {self._expected}")
         self._lead, line = found
+        require_short(line, self.origin, self._lead + 1)
         require_utf8(line, self.origin, self._lead + 1)
         line = line.rstrip("\n")
         self._separator: str = next((mark for mark in (",", "\t") if mark in line), " ")

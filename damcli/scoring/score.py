@@ -272,9 +272,10 @@ def scored(
     """
     probes, references = sides.probes, sides.references
     listed = () if isinstance(pairs, AllPairs) else pairs.group_names
+    replaced = replaced_columns(listed, probes, references)
     told_apart = PairGroups(
         groups,
-        [name for name in listed if name not in replaced_columns(listed, probes, references)],
+        [name for name in listed if name not in replaced],
         probes=probes,
         references=references,
         origin=probes.origin if isinstance(pairs, AllPairs) else pairs.origin,

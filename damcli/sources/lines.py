@@ -65,13 +65,18 @@ def bounded(text: TextIO, origin: str) -> Iterator[str]:
     """
     for row in itertools.count(1):
         line = text.readline(LONGEST_LINE + 1)
-        if len(line) > LONGEST_LINE:
-            raise InputError(
-                origin,
-                f"a line of more than {LONGEST_LINE:,} characters; expected short ones",
-                row=row,
-                hint="is it a text at all?",
-            )
+        require_short(line, origin, row)
         if not line:
             return
         yield line
+
+
+def require_short(line: str, origin: str, row: int) -> None:
+    """Refuse a line of more than a million characters."""
+    if len(line) > LONGEST_LINE:
+        raise InputError(
+            origin,
+            f"a line of more than {LONGEST_LINE:,} characters; expected short ones",
+            row=row,
+            hint="is it a text at all?",
+        )
