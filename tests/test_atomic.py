@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from damcli.errors import OutputError
+from damcli.storage import atomic
 from damcli.storage.atomic import atomic_output, check_writable
 from damcli.storage.drafts import hdf5_output
 
@@ -189,6 +191,25 @@ def test_the_draft_of_a_killed_process_is_swept_up_by_the_next_run(tmp_path):
         assert not left.exists()
         draft.write_text("whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "scores.csv"]
+
+
+@pytest.mark.parametrize("still_held", [True, False])
+def test_a_draft_that_is_swept_up_before_it_is_held_is_made_anew(tmp_path, monkeypatch, still_held):
+    hold, lost = atomic.hold, []
+
+    def hold_too_late(file):
+        if not lost:
+            lost.extend(tmp_path.iterdir())
+            lost[0].unlink()
+            if still_held:
+                raise BlockingIOError
+        return hold(file)
+
+    monkeypatch.setattr(atomic, "hold", hold_too_late)
+    with atomic_output(tmp_path / "scores.csv", private=True) as draft:
+        assert stat.S_IMODE(draft.stat().st_mode) == 0o600
+        draft.write_text("whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_the_draft_of_a_running_process_stays(tmp_path):

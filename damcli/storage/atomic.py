@@ -65,17 +65,31 @@ def atomic_output(target: Path, *, force: bool = False, private: bool = False) -
 @contextmanager
 def _held_draft(target: Path, mode: int) -> Iterator[Path]:
     """Make a draft, held as long as this process works on it, and removed at the end."""
-    draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-_KEPT_LETTERS:]}")
-    held = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    draft, held = _new_draft(target, mode)
     try:
-        with suppress(BlockingIOError):
-            hold(held)
+        while not _is_mine(draft, held):
+            lost = held
+            draft, held = _new_draft(target, mode)
+            os.close(lost)
         yield draft
     finally:
         try:
             draft.unlink(missing_ok=True)
         finally:  # an interrupt here must leave a draft that the next run may sweep up
             os.close(held)
+
+
+def _new_draft(target: Path, mode: int) -> tuple[Path, int]:
+    draft = target.with_name(f".{os.urandom(4).hex()}.{target.name[-_KEPT_LETTERS:]}")
+    return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+
+def _is_mine(draft: Path, held: int) -> bool:
+    """Hold a new draft; False where another process took it for a dead one's before that."""
+    with suppress(BlockingIOError):
+        hold(held)
+        return draft.exists()
+    return False
 
 
 def drafts_of(target: Path) -> Iterator[Path]:
