@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,6 +205,27 @@ def test_a_fault_in_a_task_is_the_same_message(workers: ClusterWorkers, tmp_path
         messages.append((str(caught.value), caught.value.hint))
     assert messages[0] == messages[1]
     assert "every anchor is of the same subject" in messages[0][0]
+
+
+def test_an_interrupt_while_workers_start_is_quiet() -> None:
+    code = """
+import asyncio, os, signal
+from distributed.nanny import Nanny
+from damcli.cluster import open_cluster
+
+async def start(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+Nanny.start_unsafe = start
+try:
+    with open_cluster("local:1"):
+        raise AssertionError("no worker has started")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("interrupted\n", "", 0)
 
 
 def test_what_is_no_address() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import re
@@ -92,15 +93,21 @@ def open_cluster(
 def _processes(distributed: Any, count: int) -> Any:
     """Start workers on this machine."""
     import dask
+    from distributed.deploy.spec import close_clusters
 
     # Dask would also have malloc return memory at once, which makes searches 2.8 times as long.
     with dask.config.set({_ENVIRONMENT: dict.fromkeys(_THREADS, 1)}):
-        return distributed.LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            return distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        except KeyboardInterrupt:
+            # At exit Dask would trip over workers that have not started; they end without it.
+            atexit.unregister(close_clusters)
+            raise
 
 
 def _connected(distributed: Any, address: str) -> Any:
