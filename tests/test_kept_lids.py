@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from damcli.lid import log_lid
+from damcli.storage import lids
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings
 from damcli.storage.files import read_anchors, read_embeddings
@@ -161,6 +162,17 @@ def test_a_damaged_file_is_named_and_how_to_go_on(folder: Path, damage: object) 
     assert scores(folder) == before
     sidecar.unlink()
     assert score(folder).code == 0
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert score(folder, "--keep-lids").code == 0
+    monkeypatch.setattr(lids, "open_for_reading", refuse)
+    failed(score(folder), "emb.h5.lids.h5: may not be read", "hint: remove")
 
 
 def test_another_file_in_its_place_is_refused(folder: Path) -> None:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from damcli import __version__
 from damcli.errors import InputError
 from damcli.storage.drafts import hdf5_output
 from damcli.storage.hdf5 import FORMAT_VERSION, check_version, open_dataset, plain
+from damcli.storage.locks import open_for_reading
 from damcli.storage.tables import reading
 
 LIDS = "damcli/lids"
@@ -41,7 +41,7 @@ def lids_path(embeddings: Path) -> Path:
 def is_lids(path: Path) -> bool:
     """Whether the file says that it holds LIDs."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_for_reading(path) as file:
             return bool(plain(file.attrs.get("format")) == LIDS)
     except OSError:
         return False
@@ -71,7 +71,9 @@ def read_lids(path: Path) -> dict[MadeOf, Floats]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        file = h5py.File(path, "r")
+        file = open_for_reading(path)
+    except PermissionError as error:
+        raise InputError(str(path), "may not be read", hint=_hint(path)) from error
     except OSError as error:
         raise InputError(str(path), "a damaged file of LIDs", hint=_hint(path)) from error
     with file, reading(str(path), "a damaged file of LIDs", hint=_hint(path)):
