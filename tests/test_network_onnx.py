@@ -306,6 +306,14 @@ def test_operator_that_the_runtime_lacks(path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_operator_whose_name_is_no_text(path, capfd):
+    nodes = [helper.make_node("Nonsense", ["embedding"], ["out"])]
+    conv_net(path, nodes=nodes, outputs=[("out", [None, 5])])
+    path.write_bytes(path.read_bytes().replace(b"Nonsense", b"Nons\xbense"))
+    refused(path, "expected a")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_runtime_error_is_one_message(path, capfd):
     """Nothing of onnxruntime's own log reaches the streams."""
     shape = numpy_helper.from_array(np.array([7, 2]), "shape")

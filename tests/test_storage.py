@@ -165,6 +165,11 @@ def test_a_value_that_names_nothing_is_an_error_with_its_row(column, value, foun
         Embeddings.from_arrays(np.ones((2, 2)), **names)
 
 
+def test_an_empty_id_of_numpy_is_called_empty_and_not_by_its_type():
+    with pytest.raises(InputError, match="row 2: id '' is empty"):
+        Embeddings.from_arrays(np.ones((2, 2)), ids=np.array(["x", ""]))
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [

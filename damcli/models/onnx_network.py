@@ -108,7 +108,8 @@ def open_session(path: Path, mended: bytes | None, device: Device, threads: int 
     # float32 is to mean float32: TF32 keeps 10 bits, and the CPU's numbers would not come out
     cuda = [(_CUDA, {"use_tf32": "0"})] if there and device != "cpu" else []
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=[*cuda, _CPU])
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints that it tries once more
+            session = onnxruntime.InferenceSession(source, options, providers=[*cuda, _CPU])
     except Exception as error:  # its exceptions have no public base
         raise InputError(
             str(path),

@@ -207,6 +207,7 @@ def named(values: Sequence[Any] | NDArray[Any], what: str, origin: str) -> Names
             column[place] = _name(value)
         except ValueError as error:
             fault = "is not UTF-8" if isinstance(error, UnicodeError) else error
+            value = value.item() if isinstance(value, np.generic) else value
             raise InputError(
                 origin,
                 f"{what} {value!a} {fault}; expected text or a whole number",
