@@ -95,6 +95,7 @@ def compare(
     allow_overlap: shared.AllowOverlap = False,
     allow_mixed_models: shared.AllowMixedModels = False,
     cluster: ClusterOption = None,
+    escape_formulas: shared.EscapeFormulas = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tables as CSV.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
@@ -106,6 +107,8 @@ def compare(
     """
     check_pair_options(pairs, all_pairs, output, as_json, as_csv, skip_missing)
     check_cluster(cluster)
+    if escape_formulas:
+        shared.check_escaping(output)
     paths = anchors or []
     norms = {"cohort_size": cohort_size, "beta": beta, "nes_steps": nes_steps}
     _check_usage(paths, lidr, s, norms)
@@ -159,9 +162,9 @@ def compare(
     about: dict[str, Any] = {"digests": digests, "settings": settings, "model": model}
     about["made_with"] = made_with
     about["anchor sets"] = about_anchors(sets, allow_overlap)
-    matches = write_and_match(scores, output, force, about, messages)
+    matches = write_and_match(scores, output, force, about, messages, escape=escape_formulas)
     if output is not None and output != STDOUT:
-        list_missing(scores, Path(output), force, messages)
+        list_missing(scores, Path(output), force, messages, escape=escape_formulas)
     print_evaluation(
         evaluate_with_progress(matches, fars, resamples, seed, messages),
         command="compare",

@@ -63,6 +63,17 @@ def test_scores_and_what_was_left_out(folder: Path) -> None:
                            else escaped_text(old))  # fmt: skip
 
 
+def test_compared_scores(folder: Path) -> None:
+    labels = [f"{probe},{other},{probe == other:d}" for probe in EVIL for other in EVIL]
+    (folder / "labelled.csv").write_text("probe_id,reference_id,label\n" + "\n".join(labels))
+    compare = ["compare", folder / "labelled.csv", "-e", folder / "e.h5", "-a", folder / "a.h5"]
+    done = damcli(*compare, "-o", folder / "c.csv", "--escape-formulas", "--resamples", 0)
+    assert done.code == 0, done.err
+    found = cells(folder / "c.csv")
+    assert len(found) == 65
+    assert not any(is_formula(one) for row in found for one in row)
+
+
 def test_candidate_lists(folder: Path) -> None:
     identify = ["identify", folder / "e.h5", folder / "e.h5", "-a", folder / "a.h5", "--ranks", 1]
     done = damcli(*identify, "-o", folder / "c.csv", "--escape-formulas", "--resamples", 0)
