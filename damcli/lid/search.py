@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from damcli import processor
+from damcli import kernels, processor
 from damcli.lid.candidates import Neighbours, Vectors
 from damcli.lid.flat import FlatSearch
-from damcli.lid.int8 import GROUPS, QUERY_ROWS, Int8Search
+from damcli.lid.int8 import QUERY_ROWS, Int8Search
 from damcli.lid.own import Codes
 from damcli.threads import in_order
 
@@ -20,6 +20,8 @@ from damcli.threads import in_order
 _LEAST_QUERIES = 8_192
 _LEAST_ANCHORS = 8_192
 _LEAST_DIM = 128
+# Of so many nearest, each candidate is still found its place quickly.
+_MOST_WANTED = 64
 # Rows searched at a time by faiss: enough to keep it busy, few enough to show progress.
 _FLAT_ROWS = 4096
 # Similarities held at a time, whatever k is.
@@ -73,7 +75,8 @@ def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
         queries >= _LEAST_QUERIES
         and anchors >= _LEAST_ANCHORS
         and dim >= _LEAST_DIM
-        and wanted <= GROUPS // 8
+        and wanted <= _MOST_WANTED
+        and kernels.COMPILED
         and has_fast_int8()
     )
 
