@@ -41,6 +41,24 @@ def multiply_pairs(
     _compiled.multiply_pairs(probes, references, dim, probe_rows, reference_rows, room, out)
 
 
+def round_rows(vectors: Vectors, scales: Floats) -> tuple[NDArray[np.int8], Floats, Floats]:
+    """Round (N, D) rows to multiples of a scale each, at least a 127th of their largest component.
+
+    Returns
+    -------
+    steps
+        (N, D) int8, how many times the scale each component is.
+    residuals
+        (N,) float64, how far each row moved.
+    norms
+        (N,) float64, the length of each row after that.
+    """
+    steps = np.empty(vectors.shape, dtype=np.int8)
+    residuals, norms = np.empty((2, len(vectors)))
+    _compiled.round_rows(vectors, vectors.shape[1], scales, steps, residuals, norms)
+    return steps, residuals, norms
+
+
 def find_candidates(
     products: NDArray[np.int32],
     anchors: NDArray[np.int32],

@@ -12,6 +12,15 @@ def multiply_pairs(
     products: NDArray[Any],
     /,
 ) -> None: ...
+def round_rows(
+    vectors: NDArray[Any],
+    dim: int,
+    scales: NDArray[Any],
+    steps: NDArray[Any],
+    residuals: NDArray[Any],
+    norms: NDArray[Any],
+    /,
+) -> None: ...
 def find_candidates(
     products: NDArray[Any],
     anchors: NDArray[Any],

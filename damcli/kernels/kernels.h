@@ -52,6 +52,8 @@ typedef struct {
 int multiply_pairs(Table probes, Table references, const int64_t *probe_rows,
                    const int64_t *reference_rows, int64_t count, Pair *room, double *products);
 
+void round_rows(Table table, const double *scales, int8_t *steps, double *residuals, double *norms);
+
 int64_t find_candidates(Products given, Largest largest, Candidate *found, int64_t used,
                         int64_t room);
 

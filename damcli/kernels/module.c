@@ -63,6 +63,28 @@ static PyObject *pairs(PyObject *self, PyObject *args) {
     return answer;
 }
 
+static PyObject *rounded(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer all[5];
+    Py_ssize_t dim;
+    if (!PyArg_ParseTuple(args, "y*ny*w*w*w*", all, &dim, all + 1, all + 2, all + 3, all + 4))
+        return NULL;
+    PyObject *answer = NULL;
+    Table rows = table(all[0], dim);
+    if (is_table(all[0], dim) && holds(all[1], rows.count, 8) &&
+        holds(all[2], rows.count * dim, 1) && holds(all[3], rows.count, 8) &&
+        holds(all[4], rows.count, 8)) {
+        Py_BEGIN_ALLOW_THREADS
+        round_rows(rows, all[1].buf, all[2].buf, all[3].buf, all[4].buf);
+        Py_END_ALLOW_THREADS
+        answer = result(DONE);
+    } else {
+        answer = wrong_size();
+    }
+    release(all, 5);
+    return answer;
+}
+
 /* Whether all that find_candidates reads and writes is there. */
 static int complete(const Py_buffer *all, Products given, Largest largest, int64_t used) {
     if (given.columns <= 0 || given.columns % 64 || given.anchor_count > given.columns)
@@ -142,6 +164,7 @@ static PyObject *ranked(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef functions[] = {{"multiply_pairs", pairs, METH_VARARGS, NULL},
+                                  {"round_rows", rounded, METH_VARARGS, NULL},
                                   {"find_candidates", candidates, METH_VARARGS, NULL},
                                   {"rank_candidates", ranked, METH_VARARGS, NULL},
                                   {NULL, NULL, 0, NULL}};

@@ -1,4 +1,5 @@
-/* The nearest anchors of queries: what their rounded products leave in question, and its ranking. */
+/* The nearest anchors of queries: their rounding, what the rounded products leave in question,
+   and its ranking. */
 
 #include <limits.h>
 #include <math.h>
@@ -12,6 +13,26 @@
 /* Anchors are fetched so many candidates before they are multiplied. */
 #define AHEAD 2
 #define CACHE_LINE 64
+
+/* Round rows to multiples of a scale each: how many of it, how far a row moves, and its length then. */
+EACH_PROCESSOR
+void round_rows(Table table, const double *scales, int8_t *steps, double *residuals,
+                double *norms) {
+    for (int64_t i = 0; i < table.count; i++) {
+        const float *row = table.rows + i * table.dim;
+        int8_t *taken = steps + i * table.dim;
+        double scale = scales[i], moved = 0, length = 0;
+#pragma omp simd reduction(+ : moved, length)
+        for (int64_t d = 0; d < table.dim; d++) {
+            double step = nearbyint(row[d] / scale), near = step * scale;
+            taken[d] = (int8_t)step;
+            moved += (row[d] - near) * (row[d] - near);
+            length += near * near;
+        }
+        residuals[i] = sqrt(moved);
+        norms[i] = sqrt(length);
+    }
+}
 
 static inline int any_reaches(const int32_t *products, int32_t least) {
     int any = 0;

@@ -1,7 +1,7 @@
 """Exact search that looks at int8 products first, for processors that are fast at them.
 
 A query q and an anchor a are rounded to q' and a', multiples of a scale with 8 bits. By the
-inequality of Cauchy and Schwarz, ``|<q,a> - <q',a'>| <= ‖q-q'‖·‖a‖ + ‖q'‖·‖a-a'‖``: an anchor whose
+inequality of Cauchy and Schwarz, ``|<q,a> - <q',a'>| <= ‖q-q'‖·‖a'‖ + ‖a-a'‖``: an anchor whose
 rounded similarity lies further than that below the k-th largest is out, proven. Of 50,000 some 120
 a row are left, of which 40 are multiplied in float64. Integer products are exact.
 
@@ -21,6 +21,7 @@ from damcli import kernels
 from damcli.lid.candidates import Floats, Neighbours, Rows, Vectors
 from damcli.lid.flat import FlatSearch
 from damcli.lid.own import Codes, own_counts, own_pairs
+from damcli.threads import in_order
 
 # Rows of queries that go through all anchors together.
 QUERY_ROWS = 512
@@ -28,7 +29,7 @@ QUERY_ROWS = 512
 _WIDTHS = range(2048, 4097, 512)
 _LEVELS = 127
 _ZERO = 128  # queries are sent as unsigned bytes
-# More than the rounding of float64 in the bounds themselves.
+# More than the rounding of float64 in the bounds themselves, and than a unit row is longer than 1.
 _SLACK = 1e-6
 # From about a tenth of the anchors on, faiss is faster than to look at all that may be near; and
 # 512 rows of so many take some 70 MB.
@@ -44,7 +45,7 @@ class _Block(NamedTuple):
     residual: float
     """The largest ‖a - a'‖."""
     norm: float
-    """The largest ‖a‖."""
+    """The largest ‖a'‖."""
     multiply: Any
     """The onnxruntime session that multiplies by them."""
 
@@ -57,8 +58,6 @@ class _Rounded(NamedTuple):
     scale: Floats
     residual: Floats
     """(n,), ‖q - q'‖."""
-    norm: Floats
-    """(n,), ‖q'‖."""
 
 
 class _Scratch(NamedTuple):
@@ -85,13 +84,15 @@ class Int8Search:
 
     def __init__(self, anchors: Vectors) -> None:
         self._anchors = np.ascontiguousarray(anchors)
-        largest = np.abs(anchors).max(axis=1)
+        largest = _largest(self._anchors)
         order = np.argsort(largest, kind="stable")
         self._width = _least_padded(len(anchors))
-        self._blocks = [
-            _block(anchors, order[start : start + self._width], largest, self._width)
-            for start in range(0, len(anchors), self._width)
-        ]
+
+        def block(start: int) -> _Block:
+            rows = order[start : start + self._width]
+            return _block(self._anchors[rows], rows, float(largest[rows[-1]]), self._width)
+
+        self._blocks = list(in_order(block, range(0, len(anchors), self._width)))
         self._most_near = max(_LEAST_NEAR, min(len(anchors) // _FAR_SHARE, _MOST_NEAR))
         self._flat: FlatSearch | None = None
         self._lock = threading.Lock()
@@ -125,7 +126,7 @@ class Int8Search:
         for block in self._blocks:
             _multiply(block, queries, scratch)
             unit = queries.scale * block.scale
-            error = queries.residual * block.norm + queries.norm * block.residual + _SLACK
+            error = queries.residual * block.norm + block.residual + _SLACK
             products = scratch.products[:count]
             found = kernels.find_candidates(
                 products, block.anchors, wanted, unit, error, bounds, room, used
@@ -164,17 +165,22 @@ def _least_padded(anchors: int) -> int:
     return min(_WIDTHS, key=lambda width: (-anchors % width, -width))
 
 
-def _block(anchors: Vectors, rows: Rows, largest: Vectors, width: int) -> _Block:
-    wide = anchors[rows].astype(np.float64)
-    scale = float(largest[rows].max()) / _LEVELS
-    steps = np.rint(wide / scale)
+def _largest(vectors: Vectors) -> Floats:
+    """Return the largest component of each row, whatever its sign."""
+    largest: Floats = np.maximum(vectors.max(axis=1), -vectors.min(axis=1)).astype(np.float64)
+    return largest
+
+
+def _block(anchors: Vectors, rows: Rows, largest: float, width: int) -> _Block:
+    scale = largest / _LEVELS
+    steps, residuals, norms = kernels.round_rows(anchors, np.full(len(anchors), scale))
     weights = np.zeros((anchors.shape[1], width), dtype=np.int8)
-    weights[:, : len(rows)] = steps.astype(np.int8).T
+    weights[:, : len(rows)] = steps.T
     return _Block(
         rows.astype(np.int32),
         scale,
-        float(np.linalg.norm(wide - steps * scale, axis=1).max()),
-        float(np.linalg.norm(wide, axis=1).max()),
+        float(residuals.max()),
+        float(norms.max()),
         _session(weights),
     )
 
@@ -207,18 +213,11 @@ def _session(weights: NDArray[np.int8]) -> Any:
 def _rounded(queries: Vectors) -> _Rounded:
     from onnxruntime import OrtValue
 
-    wide = queries.astype(np.float64)
-    scale = np.abs(wide).max(axis=1) / _LEVELS
-    steps = np.rint(wide / scale[:, None])
-    near = steps * scale[:, None]
+    scale = _largest(queries) / _LEVELS
+    steps, residual, _ = kernels.round_rows(queries, scale)
     sent = np.full((QUERY_ROWS, queries.shape[1]), _ZERO, dtype=np.uint8)
-    sent[: len(queries)] = steps + _ZERO
-    return _Rounded(
-        OrtValue.ortvalue_from_numpy(sent),
-        scale,
-        np.linalg.norm(wide - near, axis=1),
-        np.linalg.norm(near, axis=1),
-    )
+    np.add(steps, _ZERO, out=sent[: len(queries)], dtype=np.int16, casting="unsafe")
+    return _Rounded(OrtValue.ortvalue_from_numpy(sent), scale, residual)
 
 
 def _multiply(block: _Block, queries: _Rounded, scratch: _Scratch) -> None:
