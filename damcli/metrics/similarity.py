@@ -16,9 +16,9 @@ Vectors = NDArray[np.float32]
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float64]
 # Pairs that one thread takes at a time. The more there are, the more often a row is needed again
-# while the cache holds it; 24 bytes are held for each.
+# while the cache holds it; 24 bytes are held for each. Of few a thread is not worth its start.
 _WINDOW = 1 << 23
-_LEAST_WINDOW = 1 << 13
+_LEAST_WINDOW = 1 << 19
 # Pairs gathered at a time: two float64 copies of them stay within the cache.
 _GATHER = 256
 
