@@ -144,9 +144,10 @@ def test_whichever_search_is_chosen_the_lids_are_the_same(monkeypatch: pytest.Mo
     [
         ((100_000, 50_000, 512, 10), True, True),
         ((100_000, 50_000, 512, 10), False, False),
-        ((200, 50_000, 512, 10), True, False),
-        ((100_000, 500, 512, 10), True, False),
-        ((100_000, 50_000, 16, 10), True, False),
+        ((200, 50_000, 512, 10), True, True),
+        ((200, 50_000, 128, 10), True, False),
+        ((512, 8_192, 512, 10), True, False),
+        ((1_000_000, 500, 512, 10), True, False),
         ((100_000, 50_000, 512, 500), True, False),
     ],
 )
