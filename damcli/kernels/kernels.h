@@ -48,6 +48,15 @@ typedef struct {
     const int64_t *wanted; /* how many count, 1 to width */
 } Largest;
 
+void widen(const float *row, int64_t dim, double *wide);
+
+double multiply_one(const double *wide, const float *row, int64_t dim);
+
+/* So many rows at a time keep the processor busy, and share what is read of the first. */
+enum { TOGETHER = 8 };
+
+void multiply_some(const double *wide, const float *const *rows, int64_t dim, double *products);
+
 /* The room is for twice as many pairs. */
 int multiply_pairs(Table probes, Table references, const int64_t *probe_rows,
                    const int64_t *reference_rows, int64_t count, Pair *room, double *products);

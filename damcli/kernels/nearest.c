@@ -108,15 +108,6 @@ static int most_promising_first(const void *one, const void *other) {
     return (a < b) - (a > b);
 }
 
-EACH_PROCESSOR
-static double multiply(const float *query, const float *anchor, int64_t dim) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < dim; d++)
-        sum += (double)query[d] * anchor[d];
-    return sum;
-}
-
 static void fetch(const float *anchor, int64_t dim) {
     const char *bytes = (const char *)anchor;
     for (int64_t at = 0; at < dim * (int64_t)sizeof *anchor; at += CACHE_LINE)
@@ -124,14 +115,15 @@ static void fetch(const float *anchor, int64_t dim) {
 }
 
 /* Rank one query's candidates by their similarity; of equals, the anchor that stands first. */
-static void rank(const float *query, Table anchors, Candidate *mine, int64_t count, int64_t k,
+static void rank(const double *query, Table anchors, Candidate *mine, int64_t count, int64_t k,
                  double *similarities, int64_t *rows) {
     qsort(mine, count, sizeof *mine, most_promising_first);
     for (int64_t i = 0; i < count && mine[i].upper >= similarities[k - 1]; i++) {
         int64_t anchor = mine[i].anchor;
         if (i + AHEAD < count)
             fetch(anchors.rows + mine[i + AHEAD].anchor * anchors.dim, anchors.dim);
-        double similarity = multiply(query, anchors.rows + anchor * anchors.dim, anchors.dim);
+        double similarity =
+            multiply_one(query, anchors.rows + anchor * anchors.dim, anchors.dim);
         int64_t at = k;
         while (at > 0 && (similarities[at - 1] < similarity ||
                           (similarities[at - 1] == similarity && rows[at - 1] > anchor)))
@@ -152,7 +144,8 @@ int rank_candidates(Table queries, Table anchors, const Candidate *found, int64_
                     const double *floors, int64_t k, double *similarities, int64_t *rows) {
     int64_t *starts = calloc(queries.count + 2, sizeof *starts);
     Candidate *sorted = malloc((count + 1) * sizeof *sorted);
-    int ready = starts && sorted;
+    double *wide = malloc(queries.dim * sizeof *wide);
+    int ready = starts && sorted && wide;
     if (ready) {
         /* Counted two places further on, and dealt one further on, starts ends up as it should. */
         for (int64_t i = 0; i < count; i++)
@@ -162,11 +155,14 @@ int rank_candidates(Table queries, Table anchors, const Candidate *found, int64_
         for (int64_t i = 0; i < count; i++)
             if (found[i].upper >= floors[found[i].query])
                 sorted[starts[found[i].query + 1]++] = found[i];
-        for (int64_t query = 0; query < queries.count; query++)
-            rank(queries.rows + query * queries.dim, anchors, sorted + starts[query],
-                 starts[query + 1] - starts[query], k, similarities + query * k, rows + query * k);
+        for (int64_t query = 0; query < queries.count; query++) {
+            widen(queries.rows + query * queries.dim, queries.dim, wide);
+            rank(wide, anchors, sorted + starts[query], starts[query + 1] - starts[query], k,
+                 similarities + query * k, rows + query * k);
+        }
     }
     free(starts);
     free(sorted);
+    free(wide);
     return ready ? DONE : NO_MEMORY;
 }

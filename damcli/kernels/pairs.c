@@ -98,44 +98,6 @@ static Pair *by_probe(Pair *pairs, Pair *spare, int64_t count) {
     return pairs;
 }
 
-EACH_PROCESSOR
-static void widen(const float *row, int64_t dim, double *wide) {
-    for (int64_t d = 0; d < dim; d++)
-        wide[d] = row[d];
-}
-
-EACH_PROCESSOR
-static double multiply_one(const double *wide, const float *row, int64_t dim) {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t d = 0; d < dim; d++)
-        sum += wide[d] * row[d];
-    return sum;
-}
-
-/* As many sums at a time keep the processor busy, and share what is read of the probe. */
-enum { TOGETHER = 8 };
-
-EACH_PROCESSOR
-static void multiply_some(const double *wide, const float *const *rows, int64_t dim, double *sums) {
-    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3];
-    const float *e = rows[4], *f = rows[5], *g = rows[6], *h = rows[7];
-    double of_a = 0, of_b = 0, of_c = 0, of_d = 0, of_e = 0, of_f = 0, of_g = 0, of_h = 0;
-#pragma omp simd reduction(+ : of_a, of_b, of_c, of_d, of_e, of_f, of_g, of_h)
-    for (int64_t i = 0; i < dim; i++) {
-        of_a += wide[i] * a[i];
-        of_b += wide[i] * b[i];
-        of_c += wide[i] * c[i];
-        of_d += wide[i] * d[i];
-        of_e += wide[i] * e[i];
-        of_f += wide[i] * f[i];
-        of_g += wide[i] * g[i];
-        of_h += wide[i] * h[i];
-    }
-    double all[TOGETHER] = {of_a, of_b, of_c, of_d, of_e, of_f, of_g, of_h};
-    memcpy(sums, all, sizeof all);
-}
-
 /* Multiply one probe by the references of its pairs. */
 static void multiply_probe(const double *wide, Table references, const Pair *pairs, int64_t count,
                            double *products) {
