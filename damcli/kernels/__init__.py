@@ -74,7 +74,7 @@ def find_candidates(
     Parameters
     ----------
     products
-        (N, C), of N rounded queries by rounded anchors; C is a multiple of 64.
+        (N, C), of N rounded queries by rounded anchors; C is a multiple of 16.
     anchors
         (m,) numbers of the anchors that the first m <= C columns are of.
     wanted

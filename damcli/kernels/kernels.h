@@ -31,6 +31,9 @@ typedef struct {
     double upper;
 } Candidate;
 
+/* Products looked at together, since most hold nothing that is near; columns are a multiple. */
+enum { TILE = 16 };
+
 /* How similarities follow from the products of some rounded queries and anchors. */
 typedef struct {
     const int32_t *products; /* queries x columns */

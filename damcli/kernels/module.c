@@ -87,7 +87,7 @@ static PyObject *rounded(PyObject *self, PyObject *args) {
 
 /* Whether all that find_candidates reads and writes is there. */
 static int complete(const Py_buffer *all, Products given, Largest largest, int64_t used) {
-    if (given.columns <= 0 || given.columns % 64 || given.anchor_count > given.columns)
+    if (given.columns <= 0 || given.columns % TILE || given.anchor_count > given.columns)
         return 0;
     if (largest.width < 1 || used < 0 || used > all[6].len / (int64_t)sizeof(Candidate))
         return 0;

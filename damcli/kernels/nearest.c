@@ -8,8 +8,6 @@
 
 #include "kernels.h"
 
-/* Products looked at together: most hold nothing that is near. */
-#define TILE 64
 /* Anchors are fetched so many candidates before they are multiplied. */
 #define AHEAD 2
 #define CACHE_LINE 64
