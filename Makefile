@@ -19,11 +19,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt $(KERNELS)
+$(VENV)/installed: $(VENV)/made pyproject.toml setup.py constraints.txt $(KERNELS)
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/made pyproject.toml constraints.txt $(KERNELS)
+$(VENV)/installed-test: $(VENV)/made pyproject.toml setup.py constraints.txt $(KERNELS)
 	$(PIP) -e '.[torch,detect,plots,cluster,test]'
 	touch $@ $(VENV)/installed
 

@@ -15,9 +15,11 @@ from damcli.threads import cores, in_threads
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.integer]
 Floats = NDArray[np.float64]
-# Pairs that one thread takes at a time. The more there are, the more often a row is needed again
-# while the cache holds it; 24 bytes are held for each. Of few a thread is not worth its start.
-_WINDOW = 1 << 23
+# Pairs that one thread takes at a time, for which 24 bytes each are held. The more there are, the
+# more often a row is needed again while the cache holds it; where they are dense, few will do.
+_WINDOW, _DENSE_WINDOW = 1 << 23, 1 << 20
+_DENSE = 1 / 8
+# Of fewer pairs a thread is not worth its start.
 _LEAST_WINDOW = 1 << 19
 # Pairs gathered at a time: two float64 copies of them stay within the cache.
 _GATHER = 256
@@ -47,7 +49,9 @@ def pair_similarities(
     """
     count = len(probe_rows)
     similarities = np.empty(count)
-    step = min(_WINDOW, max(_LEAST_WINDOW, -(-count // cores())))
+    dense = _are_dense((probe_rows, reference_rows), (probes, references))
+    most = _DENSE_WINDOW if dense else _WINDOW
+    step = min(most, max(_LEAST_WINDOW, -(-count // cores())))
     multiply = kernels.multiply_pairs if kernels.COMPILED else _gather
 
     def fill(start: int) -> None:
@@ -59,6 +63,16 @@ def pair_similarities(
     probes, references = np.ascontiguousarray(probes), np.ascontiguousarray(references)
     in_threads(fill, range(0, count, step))
     return similarities
+
+
+def _are_dense(rows: tuple[Rows, Rows], tables: tuple[Vectors, Vectors]) -> bool:
+    """Tell whether the first pairs are many of all that their probes and references could make."""
+    possible = 1
+    for of_side, table in zip(rows, tables, strict=True):
+        seen = np.zeros(len(table), dtype=bool)
+        seen[of_side[:_DENSE_WINDOW]] = True
+        possible *= int(np.count_nonzero(seen))
+    return len(rows[0][:_DENSE_WINDOW]) >= _DENSE * possible
 
 
 def _gather(
