@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
+KERNELS := $(wildcard damcli/kernels/*.[ch])
+
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
@@ -17,11 +19,11 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
+$(VENV)/installed: $(VENV)/made pyproject.toml setup.py constraints.txt $(KERNELS)
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/made pyproject.toml constraints.txt
+$(VENV)/installed-test: $(VENV)/made pyproject.toml setup.py constraints.txt $(KERNELS)
 	$(PIP) -e '.[torch,detect,plots,cluster,test]'
 	touch $@ $(VENV)/installed
 
@@ -32,4 +34,4 @@ $(VENV)/made:
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info damcli/kernels/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ limits in `damcli.lid.search` were read off.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from itertools import product
 
 import faiss
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rounds import compare, row
 
+from damcli.kernels import COMPILED
 from damcli.lid.candidates import compare_with_all
 from damcli.lid.discrepancy import log_lid, log_sum
 from damcli.lid.flat import FlatSearch
@@ -21,6 +23,7 @@ from damcli.lid.int8 import Int8Search
 from damcli.lid.search import has_fast_int8
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import Embeddings
+from damcli.threads import in_order
 
 DIM, ANCHORS, K, TILE = 512, 50_000, 10, 2048
 CHECKED = 200
@@ -72,27 +75,33 @@ def _against_faiss(queries: int, dim: int, rounds: int, goal: str) -> None:
 
 
 def _table(rounds: int) -> None:
-    if not has_fast_int8():
-        raise SystemExit("this processor has no fast products of bytes")
+    if not (COMPILED and has_fast_int8()):
+        raise SystemExit("this processor has no fast products of bytes, or there was no compiler")
     rng = np.random.default_rng(0)
     for dim, anchors, queries in product(
-        (64, 128, 256, 512), (4_096, 16_384, 50_000), (1_024, 4_096, 16_384)
+        (64, 128, 256, 512), (2_048, 8_192, 50_000), (128, 512, 2_048, 8_192)
     ):
         people, others = (_faces(rng, count, dim).vectors for count in (queries, anchors))
         print(f"{queries:,} x {dim} over {anchors:,}")
         compare(
             {
-                "faiss": lambda p=people, o=others: _search(FlatSearch(o), p, 4096),
-                "int8": lambda p=people, o=others: _search(Int8Search(o), p, 512),
+                "faiss": lambda p=people, o=others: _search(FlatSearch(o), p, 4096, map),
+                "int8": lambda p=people, o=others: _search(Int8Search(o), p, 512, in_order),
             },
             rounds,
         )
 
 
-def _search(search: FlatSearch | Int8Search, queries: NDArray[np.float32], rows: int) -> None:
-    """Search with one thread for int8 (faiss takes all it gets): halve its time for two."""
-    for start in range(0, len(queries), rows):
+def _search(
+    search: FlatSearch | Int8Search, queries: NDArray[np.float32], rows: int, each: Callable
+) -> None:
+    """Search block by block: faiss starts threads of its own, int8 is called in several."""
+
+    def find(start: int) -> None:
         search.nearest(queries[start : start + rows], [], K)
+
+    for _ in each(find, range(0, len(queries), rows)):
+        pass
 
 
 def _faces(rng: np.random.Generator, count: int, dim: int, name: str = "face") -> Embeddings:

@@ -264,6 +264,7 @@ def test_a_full_temporary_folder_is_not_blamed_on_the_output(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr("damcli.storage.spool._MEMORY_BYTES", 0)
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
     failed(score(folder, "-o", folder / "s.csv"), tempfile.gettempdir(), "TMPDIR=FOLDER")
 

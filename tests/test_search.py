@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damcli import kernels
 from damcli.lid import int8, log_lid, search
 from damcli.lid.candidates import Neighbours, compare_with_all, float32_error
 from damcli.lid.flat import FlatSearch
-from damcli.lid.int8 import GROUPS, Int8Search
+from damcli.lid.int8 import Int8Search
 from damcli.lid.own import Codes
 from damcli.storage.embeddings import Embeddings
 from tests.faces import anchors, faces
 
-needs_fast_int8 = pytest.mark.skipif(not search.has_fast_int8(), reason="no such processor")
+needs_int8 = pytest.mark.skipif(
+    not (kernels.COMPILED and search.has_fast_int8()), reason="no such processor, or no compiler"
+)
 KINDS = st.sampled_from(["apart", "crowded", "copies", "one direction"])
 
 
@@ -76,7 +79,7 @@ def test_the_flat_search_is_exact(
     same(compare_with_all(queries, table, own, k), expected)
 
 
-@needs_fast_int8
+@needs_int8
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
@@ -96,7 +99,7 @@ def test_the_int8_search_is_exact(
     same(found, oracle(queries, table, own, min(k, others)))
 
 
-@needs_fast_int8
+@needs_int8
 @pytest.mark.parametrize(("kind", "crowded"), [("apart", False), ("one direction", True)])
 def test_int8_hands_over_what_lies_too_close_together(
     kind: str, crowded: bool, monkeypatch: pytest.MonkeyPatch
@@ -126,7 +129,7 @@ def test_float32_errs_by_less_than_its_bound() -> None:
         assert np.abs(near - exact).max() <= float32_error(dim)
 
 
-@needs_fast_int8
+@needs_int8
 def test_whichever_search_is_chosen_the_lids_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     people, others = faces(300, 4, dim=32), anchors(2000, dim=32)
     flat = log_lid(people, others, k=7)
@@ -141,14 +144,18 @@ def test_whichever_search_is_chosen_the_lids_are_the_same(monkeypatch: pytest.Mo
     [
         ((100_000, 50_000, 512, 10), True, True),
         ((100_000, 50_000, 512, 10), False, False),
-        ((200, 50_000, 512, 10), True, False),
-        ((100_000, 500, 512, 10), True, False),
-        ((100_000, 50_000, 16, 10), True, False),
-        ((100_000, 50_000, 512, GROUPS), True, False),
+        ((200, 50_000, 512, 10), True, True),
+        ((200, 50_000, 128, 10), True, False),
+        ((512, 8_192, 512, 10), True, False),
+        ((1_000_000, 500, 512, 10), True, False),
+        ((100_000, 50_000, 512, 500), True, False),
     ],
 )
 def test_the_search_is_chosen_by_the_work_and_the_machine(
     work: Any, fast: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kernels, "COMPILED", True)
     monkeypatch.setattr(search, "has_fast_int8", lambda: fast)
     assert search.int8_pays(*work) is expected
+    monkeypatch.setattr(kernels, "COMPILED", False)
+    assert not search.int8_pays(*work)

@@ -7,19 +7,21 @@ from typing import Protocol
 
 import numpy as np
 
-from damcli import processor
+from damcli import kernels, processor
 from damcli.lid.candidates import Neighbours, Vectors
 from damcli.lid.flat import FlatSearch
-from damcli.lid.int8 import GROUPS, QUERY_ROWS, Int8Search
+from damcli.lid.int8 import QUERY_ROWS, Int8Search
 from damcli.lid.own import Codes
 from damcli.threads import in_order
 
-# From 8,192 queries over 50,000 anchors on it was measured to be three times as fast, at 128
-# dimensions as at 512; with less to do, that the anchors are rounded and packed first weighs more
-# (`benchmarks/top_k.py --table`).
-_LEAST_QUERIES = 8_192
-_LEAST_ANCHORS = 8_192
-_LEAST_DIM = 128
+# It was measured to be as fast as faiss from 512 queries of 128 dimensions on, or 128 of 512, and
+# 2.5 times as fast from four times as many, over 2,048 anchors as over 50,000; below so much work
+# it saves less than the import of onnxruntime takes (`benchmarks/top_k.py --table`).
+_LEAST_NUMBERS = 1 << 16
+_LEAST_ANCHORS = 2_048
+_LEAST_WORK = 1 << 32
+# Of so many nearest, each candidate is still found its place quickly.
+_MOST_WANTED = 64
 # Rows searched at a time by faiss: enough to keep it busy, few enough to show progress.
 _FLAT_ROWS = 4096
 # Similarities held at a time, whatever k is.
@@ -70,10 +72,11 @@ def search_blocks(
 def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
     """Whether the search by int8 is the faster one, here and for so much work."""
     return (
-        queries >= _LEAST_QUERIES
+        queries * dim >= _LEAST_NUMBERS
         and anchors >= _LEAST_ANCHORS
-        and dim >= _LEAST_DIM
-        and wanted <= GROUPS // 8
+        and queries * dim * anchors >= _LEAST_WORK
+        and wanted <= _MOST_WANTED
+        and kernels.COMPILED
         and has_fast_int8()
     )
 

@@ -17,7 +17,8 @@ from damcli.storage.spool import Spool
 from damcli.storage.text_spool import TextSpool
 
 Progress = Callable[[int], None]
-_UNLABELLED = -1
+Known = NDArray[np.bool_] | slice
+_ALL = slice(None)
 
 
 class RowPairs(NamedTuple):
@@ -54,6 +55,15 @@ class _Names:
         return np.array(list(self._numbers), dtype=object)
 
 
+class _Found(NamedTuple):
+    """The rows of consecutive pairs, -1 where an id has none."""
+
+    probe_rows: NDArray[np.int32]
+    reference_rows: NDArray[np.int32]
+    known: Known
+    """Which pairs have both."""
+
+
 @dataclass
 class ResolvedPairs:
     """The pairs of a list, as rows; kept in a temporary file where they are many.
@@ -74,41 +84,42 @@ class ResolvedPairs:
 
     def __post_init__(self) -> None:
         """Make room for the columns that the list has."""
-        columns = [("probe", np.int32), ("reference", np.int32), ("label", np.int8)]
-        columns += [("fold", np.int32)] * self.has_folds
-        self._spool = Spool(columns)
+        self._probes, self._references = Spool(np.int32), Spool(np.int32)
+        self._labels = Spool(np.int8) if self.labelled else None
+        self._fold_numbers = Spool(np.int32) if self.has_folds else None
         self._folds = _Names()
         self._groups = TextSpool(self.group_names) if self.group_names else None
 
     def __len__(self) -> int:
-        return len(self._spool)
+        return len(self._probes)
 
-    def append(self, pairs: PairChunk, probe_rows: Rows, reference_rows: Rows) -> None:
+    def append(self, pairs: PairChunk, found: _Found) -> None:
         """Add the pairs of which both rows are known."""
-        known = (probe_rows >= 0) & (reference_rows >= 0)
-        records = np.empty(len(pairs), dtype=self._spool.dtype)
-        records["probe"], records["reference"] = probe_rows, reference_rows
-        records["label"] = _UNLABELLED if pairs.labels is None else pairs.labels
-        if pairs.folds is not None:
-            records["fold"] = self._folds.encode(pairs.folds)
+        known = found.known
+        self._probes.append(found.probe_rows[known])
+        self._references.append(found.reference_rows[known])
+        if self._labels is not None:
+            assert pairs.labels is not None
+            labels = pairs.labels[known]
+            self._labels.append(labels)
+            self.genuine_count += int(np.count_nonzero(labels == 1))
+        if self._fold_numbers is not None:
+            assert pairs.folds is not None
+            self._fold_numbers.append(self._folds.encode(pairs.folds)[known])
         if self._groups is not None:
             self._groups.append({name: _texts(pairs.groups[name], known) for name in pairs.groups})
-        self._spool.append(records[known])
         self.read += len(pairs)
-        self.genuine_count += int((records["label"][known] == 1).sum())
 
     def chunks(self, pairs: int) -> Iterator[RowPairs]:
         """Yield all pairs in order, at most so many at a time."""
-        start = 0
-        for records in self._spool.chunks(pairs):
-            groups = {} if self._groups is None else self._groups.read(start, len(records))
-            start += len(records)
+        for start in range(0, len(self), pairs):
+            count = min(pairs, len(self) - start)
             yield RowPairs(
-                records["probe"].astype(np.int64),
-                records["reference"].astype(np.int64),
-                records["label"] if self.labelled else None,
-                records["fold"] if self.has_folds else None,
-                groups,
+                self._probes.read(start, count).astype(np.int64),
+                self._references.read(start, count).astype(np.int64),
+                None if self._labels is None else self._labels.read(start, count),
+                None if self._fold_numbers is None else self._fold_numbers.read(start, count),
+                {} if self._groups is None else self._groups.read(start, count),
             )
 
     @property
@@ -117,7 +128,7 @@ class ResolvedPairs:
         return self._folds.values
 
 
-def _texts(column: Coded, known: NDArray[np.bool_]) -> Any:
+def _texts(column: Coded, known: Known) -> Any:
     """Return the wanted cells of a column as Arrow strings."""
     import pyarrow as pa
 
@@ -153,13 +164,12 @@ def resolve(
     """
     resolved = ResolvedPairs(pairs.origin, pairs.labelled, pairs.has_folds, pairs.group_names)
     for chunk in ahead(pairs.chunks()):
-        probe_rows = probes.rows_of(chunk.probes.names)[chunk.probes.codes]
-        reference_rows = references.rows_of(chunk.references.names)[chunk.references.codes]
-        missing = _missing(chunk, probe_rows, reference_rows)
+        found = _rows(chunk, probes, references)
+        missing = _missing(chunk, found)
         if missing and not skip_missing:
             raise _unknown(missing[0], pairs, probes, references)
         resolved.missing += missing
-        resolved.append(chunk, probe_rows, reference_rows)
+        resolved.append(chunk, found)
         if progress is not None:
             progress(len(chunk))
     if not len(resolved):
@@ -172,13 +182,23 @@ def resolve(
     return resolved
 
 
-def _missing(chunk: PairChunk, probe_rows: Rows, reference_rows: Rows) -> list[Missing]:
-    places = np.flatnonzero((probe_rows < 0) | (reference_rows < 0))
+def _rows(chunk: PairChunk, probes: Embeddings, references: Embeddings) -> _Found:
+    sides = (chunk.probes, probes), (chunk.references, references)
+    of_names = [table.rows_of(column.names).astype(np.int32) for column, table in sides]
+    mine, theirs = (rows[column.codes] for rows, (column, _) in zip(of_names, sides, strict=True))
+    if all((rows >= 0).all() for rows in of_names):
+        return _Found(mine, theirs, _ALL)
+    return _Found(mine, theirs, (mine >= 0) & (theirs >= 0))
+
+
+def _missing(chunk: PairChunk, rows: _Found) -> list[Missing]:
+    if isinstance(rows.known, slice):
+        return []
     sides = (chunk.probes, chunk.references)
     found = []
-    for place in places:
+    for place in np.flatnonzero(~rows.known):
         probe, reference = (str(side.names[side.codes[place]]) for side in sides)
-        unknown = probe if probe_rows[place] < 0 else reference
+        unknown = probe if rows.probe_rows[place] < 0 else reference
         found.append(Missing(chunk.lines[int(place)], probe, reference, unknown))
     return found
 

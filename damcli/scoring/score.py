@@ -19,13 +19,12 @@ from damcli.scoring.compatibility import check_same_space
 from damcli.scoring.groups import PairGroups
 from damcli.scoring.lids import LidTaker
 from damcli.scoring.matches import Matches, MatchSpool, require_both_classes
-from damcli.scoring.resolve import Missing, ResolvedPairs, resolve
+from damcli.scoring.resolve import Missing, ResolvedPairs, RowPairs, resolve
 from damcli.scoring.scorer import DamForm, Metric, Scorer
 from damcli.scoring.sides import Sides
 from damcli.scoring.table import ScoredChunk, replaced_columns
 from damcli.scoring.used import used_rows, used_subject_codes
 from damcli.scoring.workers import HERE, Workers
-from damcli.storage.ahead import ahead
 from damcli.storage.anchors import Anchors
 from damcli.storage.calibration import Calibration
 from damcli.storage.embeddings import Embeddings
@@ -77,23 +76,28 @@ class ListedScores:
 
     def parts(self, form: Callable[[ScoredChunk], T]) -> Iterator[T]:
         """Yield what ``form`` makes of each chunk, in the order of the list."""
-        return in_order(form, ahead(self.chunks()))
+
+        def formed(rows: RowPairs) -> T:
+            return form(self._score(rows))
+
+        return in_order(formed, self.pairs.chunks(self.chunk_pairs))
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """Yield the pairs with their scores, in the order of the list."""
-        for rows in self.pairs.chunks(self.chunk_pairs):
-            folds = None if rows.folds is None else self.pairs.fold_names[rows.folds]
-            scores = self.scorer.pairs(rows.probe_rows, rows.reference_rows)
-            groups = {name: rows.groups[name] for name in rows.groups if name not in self.replaced}
-            yield ScoredChunk(
-                rows.probe_rows,
-                rows.reference_rows,
-                rows.labels,
-                folds,
-                groups | self.groups.cells(rows.probe_rows, rows.reference_rows),
-                scores,
-                self.scorer.columns,
-            )
+        return in_order(self._score, self.pairs.chunks(self.chunk_pairs))
+
+    def _score(self, rows: RowPairs) -> ScoredChunk:
+        folds = None if rows.folds is None else self.pairs.fold_names[rows.folds]
+        groups = {name: rows.groups[name] for name in rows.groups if name not in self.replaced}
+        return ScoredChunk(
+            rows.probe_rows,
+            rows.reference_rows,
+            rows.labels,
+            folds,
+            groups | self.groups.cells(rows.probe_rows, rows.reference_rows),
+            self.scorer.pairs(rows.probe_rows, rows.reference_rows),
+            self.scorer.columns,
+        )
 
     def matches(
         self,
@@ -124,7 +128,7 @@ class ListedScores:
         def formed(chunk: ScoredChunk) -> tuple[ScoredChunk, T | None]:
             return chunk, None if form is None else form(chunk)
 
-        for chunk, part in in_order(formed, ahead(self.chunks())):
+        for chunk, part in self.parts(formed):
             assert chunk.labels is not None
             spool.append(
                 chunk.labels,
