@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damcli import kernels
-from damcli.lid import int8, log_lid, search
+from damcli.errors import UserError
+from damcli.lid import gpu, int8, log_lid, search
 from damcli.lid.candidates import Neighbours, compare_with_all, float32_error
 from damcli.lid.flat import FlatSearch
+from damcli.lid.gpu import GpuSearch
 from damcli.lid.int8 import Int8Search
 from damcli.lid.own import Codes
 from damcli.storage.embeddings import Embeddings
@@ -97,6 +100,72 @@ def test_the_int8_search_is_exact(
     own = codes(rng, 9, others, people) if people else []
     found = Int8Search(table).nearest(queries, own, min(k, others))
     same(found, oracle(queries, table, own, min(k, others)))
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10_000),
+    others=st.integers(1, 600),
+    dim=st.sampled_from([1, 2, 8, 65, 512]),
+    k=st.integers(1, 20),
+    kind=KINDS,
+    people=st.sampled_from([0, 30, 300]),
+)
+def test_the_search_of_the_gpu_is_exact(
+    seed: int, others: int, dim: int, k: int, kind: str, people: int
+) -> None:
+    """As PyTorch does it on the CPU."""
+    rng = np.random.default_rng(seed)
+    queries, table = unit(rng, 9, dim, kind), unit(rng, others, dim, kind)
+    own = codes(rng, 9, others, people) if people else []
+    same(GpuSearch(table, "cpu").nearest(queries, own, k), oracle(queries, table, own, k))
+
+
+@pytest.mark.parametrize(("kind", "again"), [("apart", 0), ("one direction", 9)])
+def test_what_half_precision_cannot_tell_is_searched_again(
+    kind: str, again: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+
+    class Counted(FlatSearch):
+        def nearest(self, queries: np.ndarray, own: Codes, k: int) -> Neighbours:
+            searched.append(len(queries))
+            return super().nearest(queries, own, k)
+
+    monkeypatch.setattr(gpu, "FlatSearch", Counted)
+    rng = np.random.default_rng(1)
+    queries, table = unit(rng, 9, 64, kind), unit(rng, 3000, 64, kind)
+    same(GpuSearch(table, "cpu").nearest(queries, [], 5), oracle(queries, table, [], 5))
+    assert sum(searched) == again
+
+
+def test_a_gpu_that_fails_is_named_with_the_way_round_it() -> None:
+    table = unit(np.random.default_rng(1), 5, 4, "apart")
+    with pytest.raises(UserError, match="the GPU failed at the nearest anchors: ") as caught:
+        GpuSearch(table, "nowhere")
+    assert "CUDA_VISIBLE_DEVICES= damcli" in str(caught.value.hint)
+
+
+def test_a_gpu_is_asked_for_where_there_is_one_and_much_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = unit(np.random.default_rng(1), 50, 4, "apart")
+    monkeypatch.setattr(search, "GpuSearch", lambda anchors: GpuSearch(anchors, "cpu"))
+    monkeypatch.setattr(search, "gpu_is_there", lambda: True)
+    assert isinstance(search._chosen(table, table, 5)[0], FlatSearch)
+    monkeypatch.setattr(search, "_LEAST_FOR_GPU", 1)
+    assert isinstance(search._chosen(table, table, 5)[0], GpuSearch)
+    blocks = list(search.search_blocks(table, table, [], 5, 0))
+    assert [block.start for block, _ in blocks] == [0]
+    same(blocks[0][1], oracle(table, table, [], 5))
+    monkeypatch.setattr(search, "gpu_is_there", gpu.gpu_is_there)
+    monkeypatch.setattr(gpu, "_DRIVER", tmp_path / "none")
+    assert isinstance(search._chosen(table, table, 5)[0], FlatSearch)
+    monkeypatch.setattr(gpu, "_DRIVER", tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert isinstance(search._chosen(table, table, 5)[0], GpuSearch)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert isinstance(search._chosen(table, table, 5)[0], FlatSearch)
 
 
 @needs_int8

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from damcli.storage.anchors import Anchors
 from damcli.storage.embeddings import ROW_NUMBER_IDS, Embeddings, Names
 
-_NO_CODE = -1
+NO_CODE = -1
 _ROWS = 4096
 # A vector and itself, after the rounding of either to float16.
 _SAME_VECTOR = 1 - 1e-6
@@ -25,12 +25,12 @@ def own_anchor_codes(embeddings: Embeddings, anchors: Anchors) -> Codes:
         codes.append(_shared_codes(embeddings.ids, anchors.ids))
     if embeddings.subjects is not None and anchors.subjects is not None:
         codes.append(_shared_codes(embeddings.subjects, anchors.subjects))
-    return [pair for pair in codes if (pair[0] != _NO_CODE).any()]
+    return [pair for pair in codes if (pair[0] != NO_CODE).any()]
 
 
 def is_own(mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which anchors, of codes (N, m) or (1, m), are of the rows' own code, (N,)."""
-    return np.asarray((mine[:, None] == theirs) & (mine[:, None] != _NO_CODE))
+    return np.asarray((mine[:, None] == theirs) & (mine[:, None] != NO_CODE))
 
 
 def own_pairs(own: Codes, rows: NDArray[np.int64], anchors: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -38,7 +38,7 @@ def own_pairs(own: Codes, rows: NDArray[np.int64], anchors: NDArray[np.int64]) -
     found = np.zeros(len(rows), dtype=bool)
     for mine, theirs in own:
         code = mine[rows]
-        found |= (code == theirs[anchors]) & (code != _NO_CODE)
+        found |= (code == theirs[anchors]) & (code != NO_CODE)
     return found
 
 
@@ -46,10 +46,10 @@ def own_counts(own: Codes, rows: int) -> NDArray[np.int64]:
     """Count the own anchors of each row, those of both its id and its subject twice."""
     counts = np.zeros(rows, dtype=np.int64)
     for mine, theirs in own:
-        known = theirs[theirs != _NO_CODE]
+        known = theirs[theirs != NO_CODE]
         if len(known):
             of_code = np.bincount(known, minlength=int(mine.max()) + 1)
-            counts += np.where(mine == _NO_CODE, 0, of_code[mine])
+            counts += np.where(mine == NO_CODE, 0, of_code[mine])
     return counts
 
 

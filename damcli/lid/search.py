@@ -10,6 +10,7 @@ import numpy as np
 from damcli import kernels, processor
 from damcli.lid.candidates import Neighbours, Vectors
 from damcli.lid.flat import FlatSearch
+from damcli.lid.gpu import GpuSearch, gpu_is_there
 from damcli.lid.int8 import QUERY_ROWS, Int8Search
 from damcli.lid.own import Codes
 from damcli.threads import in_order
@@ -20,6 +21,8 @@ from damcli.threads import in_order
 _LEAST_NUMBERS = 1 << 16
 _LEAST_ANCHORS = 2_048
 _LEAST_WORK = 1 << 32
+# To import PyTorch and to start its GPU takes seconds. Not measured: no GPU was to be had.
+_LEAST_FOR_GPU = 1 << 42
 # Of so many nearest, each candidate is still found its place quickly.
 _MOST_WANTED = 64
 # Rows searched at a time by faiss: enough to keep it busy, few enough to show progress.
@@ -52,21 +55,26 @@ def search_blocks(
     most_own
         How many own anchors a row has at most.
     """
-    if int8_pays(len(queries), len(anchors), anchors.shape[1], k + most_own):
-        search: Search = Int8Search(anchors)
-        rows, threaded = QUERY_ROWS, True
-    else:
-        search = FlatSearch(anchors)
-        rows = max(1, min(_FLAT_ROWS, _CANDIDATES // min(k + most_own, len(anchors))))
-        threaded = False  # faiss starts its own
+    search, rows, threads = _chosen(queries, anchors, k + most_own)
 
     def find(block: slice) -> Neighbours:
         part = np.ascontiguousarray(queries[block])
         return search.nearest(part, [(mine[block], theirs) for mine, theirs in own], k)
 
     blocks = [slice(start, start + rows) for start in range(0, len(queries), rows)]
-    found = in_order(find, blocks, begin=_one_thread) if threaded else map(find, blocks)
+    found = in_order(find, blocks, begin=_one_thread) if threads else map(find, blocks)
     yield from zip(blocks, found, strict=True)
+
+
+def _chosen(queries: Vectors, anchors: Vectors, wanted: int) -> tuple[Search, int, bool]:
+    """Return the search, how many rows it takes at a time, and whether threads may share it."""
+    if len(queries) * anchors.size >= _LEAST_FOR_GPU and gpu_is_there():
+        on_gpu = GpuSearch(anchors)
+        return on_gpu, on_gpu.rows(wanted), False
+    if int8_pays(len(queries), len(anchors), anchors.shape[1], wanted):
+        return Int8Search(anchors), QUERY_ROWS, True
+    rows = max(1, min(_FLAT_ROWS, _CANDIDATES // min(wanted, len(anchors))))
+    return FlatSearch(anchors), rows, False  # faiss starts threads of its own
 
 
 def int8_pays(queries: int, anchors: int, dim: int, wanted: int) -> bool:
