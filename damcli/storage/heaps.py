@@ -20,6 +20,8 @@ from damcli.errors import InputError
 
 _START = b"GCOL\x01\0\0\0"
 _HEADER = 16
+# What h5py makes of damage; whoever reads the file says so.
+_DAMAGED = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 # Texts are numbered in 16 bits.
 _MOST_TEXTS = 2**16
 
@@ -64,8 +66,11 @@ def _gaps(file: Any, size: int) -> Iterator[tuple[int, int]]:
 
 def _numbers(file: Any) -> Iterator[tuple[int, int]]:
     """Yield where the numbers of each dataset begin, and how many bytes they take."""
-    for name in file:
-        with suppress(KeyError, OSError, RuntimeError, TypeError, ValueError):  # damaged: read
+    names: list[str] = []
+    with suppress(*_DAMAGED):
+        names = list(file)
+    for name in names:
+        with suppress(*_DAMAGED):
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                 continue
             dataset = file[name]

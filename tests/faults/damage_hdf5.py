@@ -49,7 +49,7 @@ def _huge(place: str, shape: tuple[int, ...]) -> Callable[[Any], None]:
 
 def _lose_a_page(path: Path) -> None:
     raw = bytearray(path.read_bytes())
-    at = raw.index(b"GCOL") + 256
+    at = raw.index(b"GCOL") + 16
     raw[at : at + 512] = bytes(512)
     path.write_bytes(raw)
 
@@ -65,7 +65,7 @@ def row(number: int, value: object) -> Callable[[Any], Any]:
     return change
 
 
-LOST_PAGE = Damage("lost-page-of-texts", _lose_a_page, "cannot be told apart")
+LOST_PAGE = Damage("lost-page-of-texts", _lose_a_page, "damaged")
 CONTAINER = (*CUT_BINARY, *FLIP_HEAD, *FLIP_DATA, LOST_PAGE)
 VERSIONS = (
     attribute("version-99", "format_version", 99, "format version 99"),
