@@ -74,7 +74,7 @@ def _opened(path: Path) -> Iterator[Any]:
         file = open_for_reading(path)
     except PermissionError as error:
         raise InputError(str(path), "may not be read", hint=_hint(path)) from error
-    except OSError as error:
+    except (OSError, InputError) as error:
         raise InputError(str(path), "a damaged file of LIDs", hint=_hint(path)) from error
     with file, reading(str(path), "a damaged file of LIDs", hint=_hint(path)):
         yield file

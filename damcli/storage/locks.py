@@ -50,7 +50,22 @@ def open_for_reading(path: Path) -> Any:
     """Open an HDF5 file without a lock, which a network file system may lack.
 
     None is needed: files of damcli are replaced as a whole, and never changed.
+
+    Raises
+    ------
+    OSError
+        It is no HDF5 file, or cannot be opened.
+    InputError
+        Reading it would never end.
     """
     import h5py
 
-    return h5py.File(path, "r", locking=False)
+    from damcli.storage.heaps import check_heaps
+
+    file = h5py.File(path, "r", locking=False)
+    try:
+        check_heaps(file, path)
+    except BaseException:
+        file.close()
+        raise
+    return file

@@ -47,6 +47,13 @@ def _huge(place: str, shape: tuple[int, ...]) -> Callable[[Any], None]:
     return change
 
 
+def _lose_a_page(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"GCOL") + 16
+    raw[at : at + 512] = bytes(512)
+    path.write_bytes(raw)
+
+
 def row(number: int, value: object) -> Callable[[Any], Any]:
     """Return what sets a row of an array."""
 
@@ -58,7 +65,8 @@ def row(number: int, value: object) -> Callable[[Any], Any]:
     return change
 
 
-CONTAINER = (*CUT_BINARY, *FLIP_HEAD, *FLIP_DATA)
+LOST_PAGE = Damage("lost-page-of-texts", _lose_a_page, "damaged")
+CONTAINER = (*CUT_BINARY, *FLIP_HEAD, *FLIP_DATA, LOST_PAGE)
 VERSIONS = (
     attribute("version-99", "format_version", 99, "format version 99"),
     attribute("version-0", "format_version", 0, "format version 0"),

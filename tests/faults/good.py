@@ -74,6 +74,11 @@ def _made_of_scores(folder: Path) -> None:
     sides = ("-e", folder / "emb.h5", "-a", folder / "anchors.h5")
     for name in ("scores.csv", "scores.parquet"):
         run("score", folder / "pairs.csv", *sides, "-o", folder / name, *NONE)
+    kept = folder / "kept" / "emb.h5"
+    kept.parent.mkdir()
+    shutil.copy(folder / "emb.h5", kept)
+    keep = ("-e", kept, *sides[2:], "--keep-lids", "-o", folder / "kept.csv")
+    run("score", folder / "pairs.csv", *keep, *NONE)
     shutil.copy(folder / "scores.csv", folder / "older.csv")
     shutil.copy(folder / "scores.csv.about.json", folder / "older.csv.about.json")
     calibration = folder / "calibration.json"

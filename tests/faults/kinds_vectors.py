@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from tests.faults import damage_arrays as arrays
 from tests.faults import damage_hdf5 as hdf5
-from tests.faults.damage import CUT_BINARY, EMPTY, FLIP_DATA, FLIP_HEAD, NO_FILE, foreign
+from tests.faults.damage import (
+    CUT_BINARY,
+    EMPTY,
+    FLIP_DATA,
+    FLIP_HEAD,
+    FOLDER,
+    NO_FILE,
+    UNREADABLE,
+    foreign,
+)
 from tests.faults.kinds import (
     ANCHORS,
     CALIBRATE,
@@ -40,7 +49,14 @@ OTHER_READERS = (
     f"fit-lidr {{it}} -a {ANCHORS} -o {{out}}/l.h5 --iterations 2 --hidden 4 --force",
 )
 H5 = (*NO_FILE, *foreign("hdf5"), *hdf5.CONTAINER, *hdf5.VERSIONS, *hdf5.SHAPES)
-ESSENTIAL = (*NO_FILE, *foreign()[:3], *CUT_BINARY[1:3], *hdf5.VERSIONS[:1], *hdf5.NUMBERS)
+ESSENTIAL = (
+    *NO_FILE,
+    *foreign()[:3],
+    *CUT_BINARY[1:3],
+    *hdf5.VERSIONS[:1],
+    hdf5.LOST_PAGE,
+    *hdf5.NUMBERS,
+)
 ANCHORS_READERS = (
     f"score {PAIRS} -e {EMB} -a {{it}} {S}",
     f"compare {PAIRS} -e {EMB} -a {{it}} {C}",
@@ -114,6 +130,12 @@ KINDS = (
         LIDR_READERS[:1],
     ),
     Kind("lidr", "lidr.h5", (*NO_FILE, *foreign()[:2], *hdf5.LIDR[:5]), LIDR_READERS[1:]),
+    Kind(
+        "kept-lids",
+        "kept/emb.h5.lids.h5",
+        (UNREADABLE, FOLDER, EMPTY, *foreign(), *hdf5.CONTAINER, *hdf5.VERSIONS),
+        (f"score {PAIRS} -e {{inputs}}/kept/emb.h5 -a {ANCHORS} {S}", "info {it}"),
+    ),
     Kind(
         "logits",
         "logits.npz",

@@ -28,8 +28,10 @@ from damcli.reports.sweep_file import read_sweep
 from damcli.sources.landmarks import read_landmarks
 from damcli.sources.opening import open_source
 from damcli.storage.calibration import read_calibration
-from damcli.storage.files import read_embeddings
+from damcli.storage.files import read_anchors, read_embeddings
 from damcli.storage.foreign import read_id_list
+from damcli.storage.lidr import read_lidr
+from damcli.storage.lids import read_lids
 from damcli.storage.logits import read_logits
 from damcli.storage.made_with import read_about
 from damcli.storage.threshold import read_threshold
@@ -120,8 +122,10 @@ PARSERS = (
     Parser("pairs", "pairs.csv", _chunks),
     Parser("pairs-parquet", "pairs.parquet", _chunks),
     Parser("pairs-gz", "pairs.csv.gz", _chunks),
+    Parser("pairs-zst", "pairs.csv.zst", _chunks),
     Parser("trials", "trials.txt", _trials),
     Parser("scores", "older.csv", _scores),
+    Parser("scores-parquet", "scores.parquet", _scores),
     Parser("templates", "templates.csv", read_templates),
     Parser("templates-of-ijb", "ijbc/meta/ijbc_face_tid_mid.txt", read_templates),
     Parser("ids", "emb.ids.csv", read_id_list),
@@ -137,6 +141,7 @@ PARSERS = (
     Parser("calfw", "calfw/pairs_CALFW.txt", read_calfw),
     Parser("cfp", "cfp/Protocol/Pair_list_F.txt", partial(read_cfp, kind="FF")),
     Parser("agedb", "agedb_text/agedb_30_pair.txt", read_agedb),
+    Parser("agedb-matlab", "agedb/04_FINAL_protocol_30_years.mat", read_agedb),
     Parser("ytf", "ytf/splits.txt", read_ytf),
     Parser("ijb-pairs", "ijbc/meta/ijbc_template_pair_label.txt", _ijb),
     Parser(
@@ -150,6 +155,11 @@ PARSERS = (
     Parser("images-list", "list.csv", _images, beside=("photos",)),
     Parser("image", "photos/p0/0.png", _images),
     Parser("landmarks", "landmarks.csv", read_landmarks),
+    Parser("embeddings", "emb.h5", read_embeddings),
+    Parser("embeddings-vectors.h5", "emb.vectors.h5", read_embeddings),
+    Parser("anchors", "anchors.h5", read_anchors),
+    Parser("lidr", "lidr.h5", read_lidr),
+    Parser("lids", "kept/emb.h5.lids.h5", read_lids),
     Parser("embeddings-npy", "emb.npy", read_embeddings),
     Parser("embeddings-npz", "emb.npz", read_embeddings),
     Parser("embeddings-parquet", "emb.parquet", read_embeddings),
@@ -158,6 +168,7 @@ PARSERS = (
     Parser("onnx-network", "model.onnx", open_onnx),
     Parser("tensors-npz", "centres.npz", _tensors),
     Parser("tensors-safetensors", "centres.safetensors", _tensors),
+    Parser("tensors-pt", "centres.pt", _tensors),
     Parser("tensors-onnx", "centres.onnx", _tensors),
     Parser("labels", "labels.csv", read_labels),
 )
