@@ -35,7 +35,7 @@ from damcli.storage.embeddings import Embeddings
 from damcli.storage.files import read_anchors, read_embeddings
 from damcli.storage.hdf5 import write_embeddings
 
-ANCHORS, K, BATCH, READ = 50_000, 10, 100_000, 1 << 20
+ANCHORS, K, BATCH = 50_000, 10, 100_000
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 Contenders = Mapping[str, Callable[[], object]]
 
@@ -139,12 +139,9 @@ class PairsInMemory:
         self._ids, self._rows, self._labels = ids, rows, labels
 
     def chunks(self) -> Iterator[PairChunk]:
-        """Yield the pairs."""
-        for start in range(0, len(self._labels), READ):
-            part = slice(start, start + READ)
-            first, second = (Coded(rows[part], self._ids) for rows in self._rows)
-            lines = range(start, start + len(first.codes))
-            yield PairChunk(lines, first, second, self._labels[part], None, {})
+        """Yield the pairs, all at once: there is nothing to wait for."""
+        first, second = (Coded(rows, self._ids) for rows in self._rows)
+        yield PairChunk(range(len(self._labels)), first, second, self._labels, None, {})
 
 
 def computing(folder: Path) -> Contenders:
