@@ -22,7 +22,7 @@ UPSTREAM = {
     "metrics": set(),
     "embedding": {"storage", "sources", "models"},
     "anchors": {"storage", "models"},
-    "lid": {"storage"},
+    "lid": {"storage", "metrics"},
     "protocols": {"storage", "sources"},
     "scoring": {"storage", "metrics", "lid", "protocols"},
     "pooling": {"storage", "sources", "lid", "protocols", "scoring"},

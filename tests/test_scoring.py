@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,6 +231,17 @@ def test_ids_with_commas_and_quotes_survive(tmp_path: Path) -> None:
     pairs.write_text('"a,""b",0012\n')
     table = frame(score(read_pairs(pairs), people))
     assert table.loc[0, ["probe_id", "reference_id"]].tolist() == ['a,"b', "0012"]
+
+
+def test_a_spool_keeps_no_more_alive_than_it_holds() -> None:
+    whole, long = np.arange(9), np.arange(9_000)
+    records, kept = spool.Spool(np.int64), weakref.ref(long)
+    records.append(whole[:])
+    records.append(long[:3])
+    del long
+    assert kept() is None
+    assert np.shares_memory(records.read(0, 9), whole)
+    assert records.read(0, 12).tolist() == [*range(9), 0, 1, 2]
 
 
 def test_a_spool_goes_to_disk_and_reads_back(monkeypatch: pytest.MonkeyPatch) -> None:

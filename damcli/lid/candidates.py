@@ -12,8 +12,6 @@ from damcli.lid.own import Codes, is_own
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-# Candidates multiplied at a time: their float64 copies stay within the cache.
-_GATHER = 128
 # Similarities of a block held at a time by the search that compares with every anchor.
 _ANCHOR_ROWS = 4096
 
@@ -38,32 +36,15 @@ def float32_error(dim: int) -> float:
     return 1.01 * u / (1 - u)
 
 
-def exact_products(queries: Vectors, anchors: Vectors, rows: Rows, columns: Rows) -> Floats:
-    """Return the cosine of P listed pairs, in float64."""
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), _GATHER):
-        part = slice(start, start + _GATHER)
-        found[part] = np.einsum(
-            "nd,nd->n",
-            queries[rows[part]].astype(np.float64),
-            anchors[columns[part]].astype(np.float64),
-        )
-    return found
+def ranked(columns: Rows, similarities: Floats, k: int) -> Neighbours:
+    """Take the k most similar of the candidates of each row; both (N, W), W at least k.
 
-
-def ranked(rows: Rows, columns: Rows, similarities: Floats, count: int, k: int) -> Neighbours:
-    """Take the k most similar of each of ``count`` rows, out of P pairs."""
-    order = np.lexsort((columns, -similarities, rows))
-    rows, columns, similarities = rows[order], columns[order], similarities[order]
-    first = np.searchsorted(rows, np.arange(count + 1))
-    place = first[:-1, None] + np.arange(k)
-    there = place < first[1:, None]
-    place = np.where(there, place, 0)
-    if not len(rows):
-        return Neighbours(np.full((count, k), -np.inf), np.full((count, k), -1, dtype=np.int64))
-    return Neighbours(
-        np.where(there, similarities[place], -np.inf), np.where(there, columns[place], -1)
-    )
+    Of a candidate that is none, the similarity is -inf.
+    """
+    order = np.lexsort((columns, -similarities))[:, :k]
+    best = np.take_along_axis(similarities, order, axis=1)
+    nearest = np.take_along_axis(columns, order, axis=1)
+    return Neighbours(best, np.where(np.isfinite(best), nearest, -1))
 
 
 def compare_with_all(queries: Vectors, anchors: Vectors, own: Codes, k: int) -> Neighbours:

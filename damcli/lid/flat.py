@@ -8,11 +8,11 @@ from damcli.lid.candidates import (
     Neighbours,
     Vectors,
     compare_with_all,
-    exact_products,
     float32_error,
     ranked,
 )
-from damcli.lid.own import Codes, own_pairs
+from damcli.lid.own import Codes, is_own
+from damcli.metrics import pair_similarities
 
 # faiss ranks in float32, where near ties may change places; so many more are ranked in float64.
 _SPARE = 8
@@ -44,11 +44,11 @@ class FlatSearch:
         width = min(k + _SPARE + _SPARE * len(own), total)
         approximate, columns = self._index.search(np.ascontiguousarray(queries), width)
         rows = np.repeat(np.arange(len(queries)), width)
-        flat = columns.ravel().astype(np.int64)
-        allowed = ~own_pairs(own, rows, flat)
-        rows, flat = rows[allowed], flat[allowed]
-        similarities = exact_products(queries, self._anchors, rows, flat)
-        found = ranked(rows, flat, similarities, len(queries), min(k, total))
+        exact = pair_similarities(queries, self._anchors, rows, columns.ravel())
+        similarities = exact.reshape(columns.shape)
+        for mine, theirs in own:
+            similarities[is_own(mine, theirs[columns])] = -np.inf
+        found = ranked(columns, similarities, min(k, total))
         if width == total:
             return found
         left_out = approximate[:, -1] + float32_error(queries.shape[1])

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 _WINDOW, _DENSE_WINDOW = 1 << 23, 1 << 20
 _DENSE = 1 / 8
 # Of fewer pairs a thread is not worth its start.
-_LEAST_WINDOW = 1 << 19
+_LEAST_WINDOW = 1 << 15
 # Pairs gathered at a time: two float64 copies of them stay within the cache.
 _GATHER = 256
 

@@ -57,6 +57,12 @@ class _Budget:
 _budget = _Budget()
 
 
+def _is_whole(part: NDArray[Any]) -> bool:
+    """Tell whether no more memory is kept alive by an array than it counts for."""
+    of = part.base
+    return part.flags.owndata or (isinstance(of, np.ndarray) and of.nbytes == part.nbytes)
+
+
 class Spool:
     """An append-only list of fixed-size records that is read back in chunks, many times.
 
@@ -83,7 +89,7 @@ class Spool:
         part = np.ascontiguousarray(records, dtype=self.dtype)
         in_file = self._records > self._held_records
         if not in_file and _budget.take(part.nbytes):
-            self._held.append(part if part.flags.owndata else part.copy())
+            self._held.append(part if _is_whole(part) else part.copy())
             self._ends.append(self._records + len(part))
         else:
             self._file.seek(0, 2)
