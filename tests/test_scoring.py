@@ -242,6 +242,9 @@ def test_a_spool_keeps_no_more_alive_than_it_holds() -> None:
     assert kept() is None
     assert np.shares_memory(records.read(0, 9), whole)
     assert records.read(0, 12).tolist() == [*range(9), 0, 1, 2]
+    foreign = np.frombuffer(bytes(24), np.int64)  # who knows what it is a part of
+    records.append(foreign[:])
+    assert not np.shares_memory(records.read(12, 3), foreign)
 
 
 def test_a_spool_goes_to_disk_and_reads_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ _budget = _Budget()
 
 def _is_whole(part: NDArray[Any]) -> bool:
     """Tell whether no more memory is kept alive by an array than it counts for."""
-    of = part.base
-    return part.flags.owndata or (isinstance(of, np.ndarray) and of.nbytes == part.nbytes)
+    owner = part if part.base is None else part.base
+    return isinstance(owner, np.ndarray) and owner.flags.owndata and owner.nbytes == part.nbytes
 
 
 class Spool:
