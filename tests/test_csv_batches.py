@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from damcli.errors import InputError
-from damcli.protocols import arrow_csv
+from damcli.protocols import arrow_csv, batches
 from damcli.protocols.pairs import read_pairs
+from damcli.scoring.resolve import resolve
+from tests.faces import faces
 
 
 def read(path: Path) -> list[tuple[int, str, str, int]]:
@@ -91,3 +95,38 @@ def test_an_empty_id_in_parquet_is_named(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "p.parquet")
     with pytest.raises(InputError, match="row 3: an empty id"):
         list(read_pairs(tmp_path / "p.parquet").chunks())
+
+
+def test_of_a_parquet_file_only_what_is_being_read_lies_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_PARQUET_ROWS", 1000)
+    path, rng, label = tmp_path / "p.parquet", np.random.default_rng(0), pa.array([1] * 1000)
+    names = ["probe_id", "reference_id", "label"]
+    one = pa.table([pa.array([rng.bytes(99).hex() for _ in range(1000)])] * 2 + [label], names)
+    with pq.ParquetWriter(path, one.schema) as writer:
+        for _ in range(30):
+            writer.write_table(one)
+    del one
+    before, most = pa.total_allocated_bytes(), 0
+    for chunk in read_pairs(path).chunks():
+        assert len(chunk) == 1000
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < path.stat().st_size / 4
+
+
+def test_rows_are_found_for_several_chunks_at_once(lines: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("\n".join(lines))
+    people = faces(300)
+    ids = [f"p{i:03d}" for i in range(0, 250, 2)] + [f"r{i}" for i in range(6)]
+    table = replace(people.take(slice(0, len(ids))), ids=np.array(ids, dtype=object))
+    found = resolve(read_pairs(path), table, table, skip_missing=True)
+    rows = {name: row for row, name in enumerate(ids)}
+    cells = [line.split(",")[:2] for line in lines]
+    known = [(rows[a], rows[b]) for a, b in cells if a in rows and b in rows]
+    (chunk,) = found.chunks(1000)
+    assert list(zip(chunk.probe_rows, chunk.reference_rows, strict=True)) == known
+    assert [m.row for m in found.missing] == [
+        line for line, cell in enumerate(cells, 1) if not rows.keys() >= set(cell)
+    ]

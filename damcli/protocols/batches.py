@@ -188,7 +188,9 @@ class TextTable:
         import pyarrow.parquet as pq
 
         row = 1
-        with pq.ParquetFile(self._path, read_dictionary=list(coded)) as file:
+        # What is buffered in advance stays in memory until the whole file has been read.
+        coding = list(coded)
+        with pq.ParquetFile(self._path, read_dictionary=coding, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
                 texts = [
                     _coded(column) if name in coded else column.cast(pa.string())

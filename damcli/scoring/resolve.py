@@ -15,6 +15,7 @@ from damcli.storage.ahead import ahead
 from damcli.storage.embeddings import Embeddings, Rows
 from damcli.storage.spool import Spool
 from damcli.storage.text_spool import TextSpool
+from damcli.threads import in_order
 
 Progress = Callable[[int], None]
 Known = NDArray[np.bool_] | slice
@@ -163,8 +164,7 @@ def resolve(
         An id is unknown, or none is known.
     """
     resolved = ResolvedPairs(pairs.origin, pairs.labelled, pairs.has_folds, pairs.group_names)
-    for chunk in ahead(pairs.chunks()):
-        found = _rows(chunk, probes, references)
+    for chunk, found in ahead(_found(ahead(pairs.chunks()), probes, references)):
         missing = _missing(chunk, found)
         if missing and not skip_missing:
             raise _unknown(missing[0], pairs, probes, references)
@@ -182,13 +182,36 @@ def resolve(
     return resolved
 
 
-def _rows(chunk: PairChunk, probes: Embeddings, references: Embeddings) -> _Found:
-    sides = (chunk.probes, probes), (chunk.references, references)
-    of_names = [table.rows_of(column.names).astype(np.int32) for column, table in sides]
-    mine, theirs = (rows[column.codes] for rows, (column, _) in zip(of_names, sides, strict=True))
-    if all((rows >= 0).all() for rows in of_names):
-        return _Found(mine, theirs, _ALL)
-    return _Found(mine, theirs, (mine >= 0) & (theirs >= 0))
+def _found(
+    chunks: Iterator[PairChunk], probes: Embeddings, references: Embeddings
+) -> Iterator[tuple[PairChunk, _Found]]:
+    """Find the rows of each chunk's pairs; of a large table, those of several chunks at once."""
+    for some in _together(chunks, max(len(probes), len(references))):
+        columns = [chunk.probes for chunk in some], [chunk.references for chunk in some]
+        sides = in_order(lambda side: _rows(*side), zip(columns, (probes, references), strict=True))
+        for chunk, mine, theirs in zip(some, *sides, strict=True):
+            all_known = min(mine.min(), theirs.min()) >= 0
+            yield chunk, _Found(mine, theirs, _ALL if all_known else (mine >= 0) & (theirs >= 0))
+
+
+def _together(chunks: Iterator[PairChunk], least: int) -> Iterator[list[PairChunk]]:
+    """Yield consecutive chunks that make up so many pairs."""
+    some: list[PairChunk] = []
+    for chunk in chunks:
+        some.append(chunk)
+        if sum(map(len, some)) >= least:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _rows(columns: list[Coded], table: Embeddings) -> list[NDArray[np.int32]]:
+    """Return the rows of a column's cells, -1 where there is none."""
+    of_names = table.rows_of(np.concatenate([column.names for column in columns])).astype(np.int32)
+    ends = np.cumsum([len(column.names) for column in columns])
+    parts = np.split(of_names, ends[:-1])
+    return [rows[column.codes] for rows, column in zip(parts, columns, strict=True)]
 
 
 def _missing(chunk: PairChunk, rows: _Found) -> list[Missing]:

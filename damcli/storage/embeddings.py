@@ -144,15 +144,16 @@ class Embeddings:
         """SHA-256 of the file they were read from, or None."""
         return None if self.path is None else file_digest(self.path)
 
-    @cached_property
-    def _index(self) -> Any:
-        import pandas as pd
-
-        return pd.Index(self.ids, dtype=object)
-
     def rows_of(self, ids: NDArray[Any]) -> Rows:
-        """Find the row of each id, int64; -1 for one that is not there."""
-        return np.asarray(self._index.get_indexer(ids), dtype=np.int64)
+        """Find the row of each id, int64; -1 for one that is not there.
+
+        The ids of all embeddings are gone through each time, so ask for many at once.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        places = pc.index_in(pa.array(ids, pa.string()), value_set=self.id_texts)
+        return np.asarray(places.fill_null(-1), dtype=np.int64)
 
     @cached_property
     def id_texts(self) -> Any:
