@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from damcli.errors import InputError
 
-_WIDE_ROWS = 16_384  # as many are float64 at a time
+# Numbers that are float64 at a time: few enough that they stay within the cache.
+_WIDE = 1 << 17
 # Unit rows lie on multiples of this. Products of two then are multiples of 2^-52, and no partial
 # sum of them reaches 2 (Cauchy-Schwarz): a dot product in float64 is exact in any order, so that
 # scores are the same to the bit whatever the threads, blocks, BLAS or device. It moves a component
@@ -64,7 +65,7 @@ def unit_rows(
             hint="drop such rows, counted and named: damcli convert IN -o OUT --drop-invalid",
         )
     unit = np.empty(vectors.shape, dtype=np.float32)
-    for block in _blocks(len(vectors)):
+    for block in _blocks(vectors.shape):
         unit[block] = _on_grid(np.asarray(vectors[block], dtype=np.float64), lengths[block])
     return unit, norms
 
@@ -85,7 +86,7 @@ def row_lengths(vectors: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.empty(len(vectors))
     # The overflow of a row is reported by its row; numpy's warning would not name it.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for block in _blocks(len(vectors)):
+        for block in _blocks(vectors.shape):
             wide = np.asarray(vectors[block], dtype=np.float64)
             lengths[block] = np.sqrt(np.einsum("nd,nd->n", wide, wide))
         norms = lengths.astype(np.float32)
@@ -99,5 +100,6 @@ def fault(row: NDArray[Any]) -> str:
     return "of a length that float32 cannot hold" if row.any() else "all zeros"
 
 
-def _blocks(rows: int) -> Iterator[slice]:
-    return (slice(start, start + _WIDE_ROWS) for start in range(0, rows, _WIDE_ROWS))
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    rows = max(1, _WIDE // max(1, shape[1]))
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))
