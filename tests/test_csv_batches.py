@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,3 +132,20 @@ def test_rows_are_found_for_several_chunks_at_once(lines: list[str], tmp_path: P
     assert [m.row for m in found.missing] == [
         line for line, cell in enumerate(cells, 1) if not rows.keys() >= set(cell)
     ]
+
+
+@pytest.mark.parametrize("answer", ["skip", "error"])
+def test_no_thread_of_arrow_holds_the_function_afterwards(answer: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("a,b,c\n" * 1500 + "short\n" + "a,b,c\n" * 1500)
+    kinds = dict.fromkeys(("a", "b", "c"), pa.string())
+    for _ in range(100):
+
+        def refuse(row: object) -> str:
+            return answer
+
+        held = weakref.ref(refuse)
+        with suppress(pa.ArrowInvalid):
+            list(arrow_csv.batches_of(str(path), kinds, delimiter=",", refuse=refuse))
+        del refuse
+        assert held() is None

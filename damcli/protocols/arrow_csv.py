@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 _BLOCK_BYTES = 16 << 20
+# Arrow was seen to need less than a millisecond.
+_MOST_SECONDS = 10
 
 
 def batches_of(
@@ -45,28 +50,40 @@ def batches_of(
     """
     from pyarrow import csv
 
-    with _undecodable_rows_unmentioned():
-        reader = csv.open_csv(
-            source,
-            csv.ReadOptions(
-                column_names=list(kinds),
-                skip_rows=skip_rows,
-                block_size=_BLOCK_BYTES,
-                use_threads=threads,
-            ),
-            csv.ParseOptions(
-                delimiter=delimiter,
-                ignore_empty_lines=False,  # a line that is not counted shifts all below
-                invalid_row_handler=refuse,
-            ),
-            csv.ConvertOptions(column_types=dict(kinds), strings_can_be_null=False, null_values=[]),
-        )
-    while True:
+    reader, let_go = None, threading.Event()
+    watched = None if refuse is None else partial(refuse)
+    if watched is not None:
+        weakref.finalize(watched, let_go.set)
+    try:
         with _undecodable_rows_unmentioned():
-            batch = next(reader, None)
-        if batch is None:
-            return
-        yield batch
+            reader = csv.open_csv(
+                source,
+                csv.ReadOptions(
+                    column_names=list(kinds),
+                    skip_rows=skip_rows,
+                    block_size=_BLOCK_BYTES,
+                    use_threads=threads,
+                ),
+                csv.ParseOptions(
+                    delimiter=delimiter,
+                    ignore_empty_lines=False,  # a line that is not counted shifts all below
+                    invalid_row_handler=watched,
+                ),
+                csv.ConvertOptions(
+                    column_types=dict(kinds), strings_can_be_null=False, null_values=[]
+                ),
+            )
+        while True:
+            with _undecodable_rows_unmentioned():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
+    finally:
+        # A thread of Arrow that still holds the function while Python ends would abort it.
+        del reader, watched
+        if refuse is not None:
+            let_go.wait(_MOST_SECONDS)
 
 
 @contextmanager
