@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,9 @@ LIBRARIES = "import faiss, h5py, numpy, pandas, pyarrow.csv, pyarrow.parquet"
 
 def main() -> None:
     """Print the medians and their ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _make_files(folder)
@@ -38,7 +42,7 @@ def main() -> None:
                     "its libraries": [sys.executable, "-c", LIBRARIES],
                 }.items()
             },
-            rounds=9,
+            rounds=given.rounds,
         )
     ratio = medians["damcli --help"] / medians["import numpy, h5py"]
     row("`damcli --help`", '`python -c "import numpy, h5py"`', f"{ratio:.2f}x", "<= 2x")
