@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from damcli.storage.embeddings import Embeddings
+
+# What a shell starts in the background ignores Ctrl-C, and so does what that starts, in which
+# tests interrupt damcli.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -164,6 +164,40 @@ def test_a_list_without_one_known_pair(tmp_path: Path) -> None:
     assert "'p000/0'" in str(caught.value.hint)
 
 
+def test_a_missing_id_is_looked_for_in_the_file_of_its_side(tmp_path: Path) -> None:
+    people = replace(faces(3, 2), origin="emb.h5")
+    gallery = replace(people.take(slice(2, None)), origin="gal.h5")
+    pairs = tmp_path / "p.csv"
+    for text, missing, origin in (
+        ("p000/0,p000/0", "p000/0", "gal.h5"),
+        ("who,p001/0", "who", "emb.h5"),
+    ):
+        pairs.write_text(f"p001/1,p001/0\n{text}\n")
+        with pytest.raises(InputError, match=f"'{missing}' has no embedding in {origin}"):
+            score(read_pairs(pairs), people, gallery=gallery)
+        pairs.write_text(f"{text}\n")
+        with pytest.raises(InputError, match=r"embeddings in emb\.h5 and gal\.h5") as caught:
+            score(read_pairs(pairs), people, gallery=gallery, skip_missing=True)
+        assert f"such as '{missing}'; {origin} has" in str(caught.value.hint)
+
+
+def test_a_source_may_have_chunks_without_pairs(tmp_path: Path) -> None:
+    people = faces(5, 2)
+    listed = read_pairs(write_pairs(tmp_path / "p.csv", people))
+    (chunk,) = listed.chunks()
+    none = replace(
+        chunk,
+        lines=[],
+        labels=np.empty(0, np.int8),
+        **{
+            side: replace(getattr(chunk, side), codes=np.empty(0, np.int64))
+            for side in ("probes", "references")
+        },
+    )
+    listed.chunks = lambda: iter([none, chunk, none])
+    assert len(frame(score(listed, people))) == len(chunk)
+
+
 def test_anchors_of_a_scored_person_are_refused_or_skipped(tmp_path: Path) -> None:
     people = faces(6, 2)
     pairs = write_pairs(tmp_path / "p.csv", people)

@@ -173,12 +173,7 @@ def resolve(
         if progress is not None:
             progress(len(chunk))
     if not len(resolved):
-        raise InputError(
-            pairs.origin,
-            f"none of its {resolved.read} pairs has both embeddings in {probes.origin}",
-            hint=f"it asks for ids such as '{resolved.missing[0].missing_id}'; "
-            f"the embeddings have ids such as '{probes.ids[0]}'",
-        )
+        raise _none_known(resolved, probes, references)
     return resolved
 
 
@@ -190,18 +185,19 @@ def _found(
         columns = [chunk.probes for chunk in some], [chunk.references for chunk in some]
         sides = in_order(lambda side: _rows(*side), zip(columns, (probes, references), strict=True))
         for chunk, mine, theirs in zip(some, *sides, strict=True):
-            all_known = min(mine.min(), theirs.min()) >= 0
-            yield chunk, _Found(mine, theirs, _ALL if all_known else (mine >= 0) & (theirs >= 0))
+            known = (mine >= 0) & (theirs >= 0)
+            yield chunk, _Found(mine, theirs, _ALL if known.all() else known)
 
 
 def _together(chunks: Iterator[PairChunk], least: int) -> Iterator[list[PairChunk]]:
     """Yield consecutive chunks that make up so many pairs."""
-    some: list[PairChunk] = []
+    some, pairs = list[PairChunk](), 0
     for chunk in chunks:
         some.append(chunk)
-        if sum(map(len, some)) >= least:
+        pairs += len(chunk)
+        if pairs >= least:
             yield some
-            some = []
+            some, pairs = [], 0
     if some:
         yield some
 
@@ -229,7 +225,7 @@ def _missing(chunk: PairChunk, rows: _Found) -> list[Missing]:
 def _unknown(
     missing: Missing, pairs: PairSource, probes: Embeddings, references: Embeddings
 ) -> InputError:
-    side = probes if missing.missing_id == missing.probe_id else references
+    side = _lacking(missing, probes, references)
     return InputError(
         pairs.origin,
         f"id '{missing.missing_id}' has no embedding in {side.origin}",
@@ -237,3 +233,21 @@ def _unknown(
         hint=f"its ids look like '{side.ids[0]}'; leave such pairs out, counted and named, "
         "with --skip-missing",
     )
+
+
+def _none_known(resolved: ResolvedPairs, probes: Embeddings, references: Embeddings) -> InputError:
+    first = resolved.missing[0]
+    side = _lacking(first, probes, references)
+    where = " and ".join(dict.fromkeys([probes.origin, references.origin]))
+    return InputError(
+        resolved.origin,
+        f"none of its {resolved.read} pairs has both embeddings in {where}",
+        hint=f"it asks for ids such as '{first.missing_id}'; {side.origin} has ids such as "
+        f"'{side.ids[0]}'",
+    )
+
+
+def _lacking(missing: Missing, probes: Embeddings, references: Embeddings) -> Embeddings:
+    """Tell which side a pair's missing id is missing from."""
+    found = probes.rows_of(np.array([missing.probe_id], dtype=object))
+    return probes if found[0] < 0 else references

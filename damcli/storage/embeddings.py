@@ -145,14 +145,16 @@ class Embeddings:
         return None if self.path is None else file_digest(self.path)
 
     def rows_of(self, ids: NDArray[Any]) -> Rows:
-        """Find the row of each id, int64; -1 for one that is not there.
+        """Find the row of each id, a str, as int64; -1 for one that is not there.
 
         The ids of all embeddings are gone through each time, so ask for many at once.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        places = pc.index_in(pa.array(ids, pa.string()), value_set=self.id_texts)
+        places = pc.index_in(
+            pa.array(np.asarray(ids, dtype=object), pa.string()), value_set=self.id_texts
+        )
         return np.asarray(places.fill_null(-1), dtype=np.int64)
 
     @cached_property
