@@ -126,6 +126,16 @@ def test_skip_missing_counts_names_and_lists(folder: Path) -> None:
     assert rejected[1:] == ["632,p000/0,nobody,nobody"]
 
 
+def test_pairs_of_an_embedding_with_itself_are_counted_and_scored(folder: Path) -> None:
+    assert "itself" not in score(folder, "--far", "0.1").err
+    with (folder / "pairs.csv").open("a") as file:
+        file.write("p000/0,p000/0,1\np001/0,p000/0,0\np001/0,p001/0,1\n")
+    done = score(folder, "--far", "0.1", "--json")
+    assert "pairs.csv, row 632: 2 of 633 pairs are of an embedding with itself" in done.err
+    counts = json.loads(done.out)["counts"]
+    assert counts["genuine"] + counts["impostors"] == 633
+
+
 def test_fewer_anchors_than_k_is_said(folder: Path) -> None:
     done = score(folder, "-a", folder / "anchors.h5", "-k", "99", "--far", "0.1")
     assert "holds 40 anchors, so k is 40, not 99" in done.err

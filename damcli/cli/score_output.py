@@ -43,7 +43,7 @@ def left_out(scores: ListedScores | AllPairScores) -> dict[str, int]:
 
 
 def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> None:
-    """Say which pairs have no embedding, and which columns of the list give way."""
+    """Say which pairs have no embedding or one only, and which columns of the list give way."""
     replaced = getattr(scores, "replaced", ())
     if replaced:
         messages.warn(
@@ -51,6 +51,7 @@ def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> N
             "have columns of these names"
         )
     tell_missing(scores, messages)
+    tell_alike(scores, messages)
 
 
 def tell_missing(scores: ListedScores | AllPairScores, messages: Messages) -> None:
@@ -61,6 +62,18 @@ def tell_missing(scores: ListedScores | AllPairScores, messages: Messages) -> No
         messages.warn(
             f"{len(missing):,} of {len(missing) + len(scores):,} pairs left out for want of an "
             f"embedding: {first}{' …' if len(missing) > 3 else ''}"
+        )
+
+
+def tell_alike(scores: ListedScores | AllPairScores, messages: Messages) -> None:
+    """Say how many pairs are of an embedding with itself."""
+    alike = getattr(scores.pairs, "alike", 0)
+    if alike:
+        first = getattr(scores.pairs, "first_alike", None)
+        messages.warn(
+            f"{scores.origin}, row {first}: {alike:,} of {len(scores):,} pairs are of "
+            "an embedding with itself, whose cosine is 1 whatever the model; they are scored all "
+            "the same. Take them out of the list for rates that mean something"
         )
 
 

@@ -73,6 +73,8 @@ class ResolvedPairs:
     ----------
     missing
         The pairs that were left out because an id has no embedding.
+    alike, first_alike
+        How many pairs are of an embedding with itself, and the line of the first.
     """
 
     origin: str
@@ -82,6 +84,8 @@ class ResolvedPairs:
     missing: list[Missing] = field(default_factory=list)
     read: int = 0
     genuine_count: int = 0
+    alike: int = 0
+    first_alike: int | None = None
 
     def __post_init__(self) -> None:
         """Make room for the columns that the list has."""
@@ -110,6 +114,13 @@ class ResolvedPairs:
         if self._groups is not None:
             self._groups.append({name: _texts(pairs.groups[name], known) for name in pairs.groups})
         self.read += len(pairs)
+
+    def note_alike(self, pairs: PairChunk, found: _Found) -> None:
+        """Count the pairs of an embedding with itself; both rows are of one table."""
+        alike = np.flatnonzero((found.probe_rows == found.reference_rows) & (found.probe_rows >= 0))
+        if len(alike) and self.first_alike is None:
+            self.first_alike = int(pairs.lines[int(alike[0])])
+        self.alike += len(alike)
 
     def chunks(self, pairs: int) -> Iterator[RowPairs]:
         """Yield all pairs in order, at most so many at a time."""
@@ -170,6 +181,8 @@ def resolve(
             raise _unknown(missing[0], pairs, probes, references)
         resolved.missing += missing
         resolved.append(chunk, found)
+        if probes is references:
+            resolved.note_alike(chunk, found)
         if progress is not None:
             progress(len(chunk))
     if not len(resolved):
