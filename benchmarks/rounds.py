@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+from damcli import kernels
+
 
 def compare(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
     """Time the contenders in turn, print their medians, and return these in seconds."""
@@ -20,6 +22,11 @@ def compare(contenders: Mapping[str, Callable[[], object]], rounds: int = 5) -> 
         spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
         print(f"{name:40s} {median:8.2f} s   ({spread} s, {rounds} rounds)")
     return medians
+
+
+def without_kernels() -> str:
+    """Return what a row adds to its work where the kernels in C are not there."""
+    return "" if kernels.COMPILED else ", installed without a C compiler"
 
 
 def row(work: str, against: str, measured: str, goal: str = "") -> None:

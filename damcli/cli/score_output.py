@@ -43,7 +43,7 @@ def left_out(scores: ListedScores | AllPairScores) -> dict[str, int]:
 
 
 def tell_left_out(scores: ListedScores | AllPairScores, messages: Messages) -> None:
-    """Say which pairs have no embedding or one only, and which columns of the list give way."""
+    """Say which columns of the list give way, and which pairs have no embedding or but one."""
     replaced = getattr(scores, "replaced", ())
     if replaced:
         messages.warn(

@@ -80,7 +80,8 @@ def batches_of(
                 return
             yield batch
     finally:
-        # A thread of Arrow that still holds the function while Python ends would abort it.
+        # A thread of Arrow that still holds the function while Python ends would abort it. What
+        # is being raised keeps these two, as long as they stand here.
         del reader, watched
         if refuse is not None:
             let_go.wait(_MOST_SECONDS)

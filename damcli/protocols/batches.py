@@ -189,8 +189,7 @@ class TextTable:
 
         row = 1
         # What is buffered in advance stays in memory until the whole file has been read.
-        coding = list(coded)
-        with pq.ParquetFile(self._path, read_dictionary=coding, pre_buffer=False) as file:
+        with pq.ParquetFile(self._path, read_dictionary=list(coded), pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
                 texts = [
                     _coded(column) if name in coded else column.cast(pa.string())

@@ -175,7 +175,7 @@ def resolve(
         An id is unknown, or none is known.
     """
     resolved = ResolvedPairs(pairs.origin, pairs.labelled, pairs.has_folds, pairs.group_names)
-    for chunk, found in ahead(_found(ahead(pairs.chunks()), probes, references)):
+    for chunk, found in ahead(_with_rows(ahead(pairs.chunks()), probes, references)):
         missing = _missing(chunk, found)
         if missing and not skip_missing:
             raise _unknown(missing[0], pairs, probes, references)
@@ -190,7 +190,7 @@ def resolve(
     return resolved
 
 
-def _found(
+def _with_rows(
     chunks: Iterator[PairChunk], probes: Embeddings, references: Embeddings
 ) -> Iterator[tuple[PairChunk, _Found]]:
     """Find the rows of each chunk's pairs; of a large table, those of several chunks at once."""
